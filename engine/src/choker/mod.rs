@@ -1,0 +1,94 @@
+//! Whom to upload to.
+
+use std::fmt;
+
+use crate::dice::Dice;
+use crate::time::Instant;
+use crate::units::ConnId;
+
+/// A policy over upload slots.
+pub trait Choker: fmt::Debug + Send {
+    /// Writes to `out` everyone who is to be unchoked from now on; everyone else is choked.
+    fn decide(&mut self, view: &ChokeView<'_>, now: Instant, dice: &mut Dice, out: &mut Vec<Slot>);
+
+    /// When [`Choker::decide`] is due next. The engine also calls it when [`Choker::on_event`] says so.
+    fn next_decision(&self) -> Instant;
+
+    /// Something happened; whether a decision is due at once.
+    fn on_event(&mut self, _event: ChokeEvent) -> bool {
+        false
+    }
+}
+
+/// An unchoked peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Slot {
+    /// Who.
+    pub conn: ConnId,
+    /// Whether the slot is an optimistic one.
+    pub optimistic: bool,
+    /// The most that the slot may be sent, in payload bytes a second.
+    pub cap: Option<u64>,
+}
+
+/// What happened to a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ChokeEvent {
+    /// It can be unchoked from now on.
+    Joined(ConnId),
+    /// It is gone.
+    Left(ConnId),
+    /// It wants what we have.
+    Interested(ConnId),
+    /// It wants nothing more.
+    NotInterested(ConnId),
+    /// It sent us a block.
+    BlockReceived(ConnId),
+    /// We sent it a block.
+    BlockSent(ConnId),
+}
+
+/// The peers, as a choker sees them.
+#[derive(Clone, Copy, Debug)]
+pub struct ChokeView<'a> {
+    /// All that can be unchoked, in the order in which they joined.
+    pub peers: &'a [ChokePeer],
+    /// Whether we have everything.
+    pub seeding: bool,
+    /// Payload bytes a second that we send in all.
+    pub rate_up: u64,
+    /// The limit on what we send in all, in payload bytes a second.
+    pub limit_up: Option<u64>,
+}
+
+/// One peer, as a choker sees it. Rates are payload bytes a second over the last 20 s.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ChokePeer {
+    /// Who.
+    pub conn: ConnId,
+    /// Whether it wants what we have.
+    pub interested: bool,
+    /// Whether we want what it has.
+    pub interesting: bool,
+    /// Whether it has a slot now.
+    pub unchoked: bool,
+    /// Whether that slot is an optimistic one.
+    pub optimistic: bool,
+    /// Whether it sent nothing of what we asked for in the last minute.
+    pub snubbed: bool,
+    /// Whether it has everything.
+    pub seed: bool,
+    /// From it to us.
+    pub rate_down: u64,
+    /// From us to it.
+    pub rate_up: u64,
+    /// Bytes it sent us since it joined.
+    pub received: u64,
+    /// Bytes we sent it since it joined.
+    pub sent: u64,
+    /// When it joined.
+    pub joined_at: Instant,
+    /// When it last got or lost a slot; [`Instant::ZERO`] if never.
+    pub changed_at: Instant,
+}

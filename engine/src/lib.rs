@@ -1,0 +1,13 @@
+//! BitTorrent itself, sans-IO: whoever drives it brings sockets, disks and the time.
+//!
+//! The way in and out is [`node`]; the state machine behind it is `Torrent`.
+
+pub mod bitfield;
+pub mod choker;
+pub mod dice;
+pub mod node;
+pub mod picker;
+pub mod time;
+pub mod tracker;
+pub mod units;
+pub mod wire;
