@@ -1,0 +1,260 @@
+//! A class of hosts: its links, its client, its comings and goings.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::churn::{Arrival, Leave, Session};
+use crate::draw::{Draw, InitialPieces, Slots, Stay};
+use crate::units::{Percent, Rate, Size, Span};
+
+/// A class of hosts that are alike.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HostClass {
+    /// How many hosts. Either this or `share`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// How many hosts, as a part of `swarm.leechers`. The shares of the classes that are no seeds make 100%
+    /// together; a share of seeds comes on top, at least one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Percent>,
+    /// What sort of peer they are.
+    #[serde(default)]
+    pub behaviour: Behaviour,
+    /// What they have when they first join; `"all"` for seeds unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pieces: Option<InitialPieces>,
+    /// Which piece they ask for next, by the strategy's name.
+    #[serde(default = "rarest_first")]
+    pub picker: String,
+    /// Whom they unchoke while they download, by the strategy's name.
+    #[serde(default = "tit_for_tat")]
+    pub choker: String,
+    /// Whom they unchoke once they have everything, by the strategy's name.
+    #[serde(default = "upload_rate")]
+    pub seed_choker: String,
+    /// Whom they connect to. `"seeds"` makes a client of a client–server system of them: they ask the seeds alone
+    /// and upload to nobody.
+    #[serde(default)]
+    pub peers: Peers,
+    /// Whether they serve each piece once before any is repeated while they seed (BEP 16; the literature's "smart
+    /// seed").
+    #[serde(default)]
+    pub super_seeding: bool,
+    /// Whether they speak the Fast extension (BEP 6).
+    #[serde(default = "yes")]
+    pub fast_extension: bool,
+    /// Whether the last blocks are asked of several peers at once (Cohen 2003).
+    #[serde(default = "yes")]
+    pub endgame: bool,
+    /// Their access links: the wire.
+    pub links: Links,
+    /// The client's own limits, as a user sets them.
+    #[serde(default)]
+    pub limits: Limits,
+    /// When they first join.
+    #[serde(default)]
+    pub arrival: Arrival,
+    /// How long they stay once they have everything. Those who have everything from the start stay for ever.
+    #[serde(default = "forever")]
+    pub stay: Stay,
+    /// How long they are online at a stretch. Without it, until they leave for another reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Session>,
+    /// When else they leave, and how.
+    #[serde(default)]
+    pub leave: Leave,
+}
+
+/// What sort of peer a host is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Behaviour {
+    /// Downloads, uploads, and seeds when it is done.
+    #[default]
+    Normal,
+    /// Downloads and never uploads.
+    FreeRider,
+    /// Has everything and uploads.
+    Seed,
+}
+
+/// Whom a host connects to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Peers {
+    /// Anyone.
+    #[default]
+    Anyone,
+    /// Hosts of classes whose behaviour is `"seed"`, and nobody else.
+    Seeds,
+}
+
+/// The access links of a host. Rates are in bytes on the wire, headers included.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Links {
+    /// The uplink's rate.
+    pub up: Rate,
+    /// The downlink's rate.
+    pub down: Rate,
+    /// One-way latency between the host and the middle of the network, drawn for each host. Between two hosts lies
+    /// the sum of theirs. The default is an assumption.
+    #[serde(default = "twenty_ms")]
+    pub latency: Draw,
+    /// Each delivery is late by up to so much more, drawn each time; order is kept.
+    #[serde(default = "no_time")]
+    pub jitter: Span,
+    /// Bytes that wait in a connection's socket buffer to be sent. A choke or cancel no longer takes back what is
+    /// in there. The default holds three blocks.
+    #[serde(default = "kib_64")]
+    pub socket_buffer: Size,
+    /// Bytes that a connection may have in flight to this host at most: TCP's receive window. The default is an
+    /// assumption: current systems tune it to what the path needs.
+    #[serde(default = "kib_1024")]
+    pub window: Size,
+    /// Bytes that queue before the downlink at most; a segment that finds it full waits at its sender.
+    #[serde(default = "kib_128")]
+    pub queue: Size,
+}
+
+/// The client's own limits. Rates are in payload bytes. Where a default is taken from a client, it is named.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// All uploads together.
+    pub up: Rate,
+    /// All downloads together.
+    pub down: Rate,
+    /// Uploads on each connection.
+    pub up_per_conn: Rate,
+    /// Downloads on each connection.
+    pub down_per_conn: Rate,
+    /// Uploads in each unchoke slot.
+    pub up_per_slot: Rate,
+    /// Regular unchoke slots. 4 in BEP 3: "reciprocation and number of uploads capping is managed by unchoking the
+    /// four peers which have the best upload rate and are interested".
+    pub slots: Slots,
+    /// Unchoke slots that rotate regardless of what the peer gives (BEP 3: "a single peer").
+    pub optimistic_slots: u32,
+    /// From one choice of regular slots to the next. BEP 3: "changing who's choked once every ten seconds".
+    pub rechoke: Span,
+    /// How long a peer keeps an optimistic slot. BEP 3: "rotates every 30 seconds".
+    pub optimistic: Span,
+    /// A peer that sends nothing for so long is snubbed: no reciprocation, and it is asked for one block only.
+    /// Cohen 2003: "over a minute".
+    pub snub_timeout: Span,
+    /// Connections at most. Transmission's `peer-limit-per-torrent`.
+    pub connections: u32,
+    /// The client dials until it has so many connections; the rest is for those who dial it. Mainline's
+    /// `min_peers` and `max_initiate` work like this.
+    pub dial_target: u32,
+    /// Dials under way at most. Windows XP SP2 allowed 10, and clients kept to it.
+    pub half_open: u32,
+    /// A dial that is not answered is given up.
+    pub dial_timeout: Span,
+    /// How long to wait before a peer that could not be reached is dialled again, at first; it doubles each time.
+    /// libtorrent's `min_reconnect_time`.
+    pub redial: Span,
+    /// Peers to ask of the tracker. BEP 3 clients ask for 50.
+    pub numwant: u32,
+    /// Requests are kept in flight for so much time at the peer's present rate. libtorrent's `request_queue_time`.
+    pub request_queue_time: Span,
+    /// Requests in flight to one peer at most. libtorrent's `max_out_request_queue`.
+    pub max_requests: u32,
+    /// Requests of one peer that the client holds, as it says in `reqq` (BEP 10). libtorrent's
+    /// `max_allowed_in_request_queue`.
+    pub reqq: u32,
+    /// A block that does not come is asked of someone else. libtorrent's `request_timeout`.
+    pub request_timeout: Span,
+    /// A connection without a message for so long is closed. BEP 3 sends keep-alives each two minutes.
+    pub peer_timeout: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            up: Rate::UNLIMITED,
+            down: Rate::UNLIMITED,
+            up_per_conn: Rate::UNLIMITED,
+            down_per_conn: Rate::UNLIMITED,
+            up_per_slot: Rate::UNLIMITED,
+            slots: Slots::Fixed(4),
+            optimistic_slots: 1,
+            rechoke: Span::from_secs(10),
+            optimistic: Span::from_secs(30),
+            snub_timeout: Span::from_secs(60),
+            connections: 50,
+            dial_target: 30,
+            half_open: 10,
+            dial_timeout: Span::from_secs(15),
+            redial: Span::from_secs(60),
+            numwant: 50,
+            request_queue_time: Span::from_secs(3),
+            max_requests: 500,
+            reqq: 2000,
+            request_timeout: Span::from_secs(60),
+            peer_timeout: Span::from_secs(150),
+        }
+    }
+}
+
+impl HostClass {
+    /// The number of hosts where the class has one of its own: `count`, or the length of its trace.
+    pub fn fixed_count(&self) -> Option<u32> {
+        match (&self.arrival, self.count) {
+            (_, Some(count)) => Some(count),
+            (Arrival::Trace(trace), None) => u32::try_from(trace.times.len()).ok(),
+            _ => None,
+        }
+    }
+
+    /// What the hosts have when they first join.
+    pub fn initial_pieces(&self) -> InitialPieces {
+        match (&self.pieces, self.behaviour) {
+            (Some(pieces), _) => pieces.clone(),
+            (None, Behaviour::Seed) => InitialPieces::All,
+            (None, _) => InitialPieces::None,
+        }
+    }
+}
+
+fn rarest_first() -> String {
+    "rarest-first".to_owned()
+}
+
+fn tit_for_tat() -> String {
+    "tit-for-tat".to_owned()
+}
+
+fn upload_rate() -> String {
+    "upload-rate".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn forever() -> Stay {
+    Stay::Forever
+}
+
+fn twenty_ms() -> Draw {
+    Draw::Fixed(Span::from_millis(20))
+}
+
+fn no_time() -> Span {
+    Span::ZERO
+}
+
+fn kib_64() -> Size {
+    Size::from_kib(64)
+}
+
+fn kib_128() -> Size {
+    Size::from_kib(128)
+}
+
+fn kib_1024() -> Size {
+    Size::from_kib(1024)
+}

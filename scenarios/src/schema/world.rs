@@ -1,0 +1,107 @@
+//! What all hosts share: the content, the tracker, the network, the record.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::draw::Draw;
+use crate::units::{Size, Span};
+
+/// What is shared.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Content {
+    /// Bytes of content. A run over a real file takes the file's size instead.
+    pub size: Size,
+    /// Bytes of a piece; the last one may be shorter.
+    #[serde(default = "quarter_mib")]
+    pub piece_size: Size,
+}
+
+/// How many leechers there are in all.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Swarm {
+    /// The leechers of all classes with a `share` together. Needed where a class has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leechers: Option<u32>,
+}
+
+/// The tracker.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tracker {
+    /// How long clients are told to wait between regular announces. 30 minutes is what trackers commonly say.
+    pub interval: Span,
+    /// How long clients are told to wait before any other announce.
+    pub min_interval: Span,
+    /// Peers in an answer when the client does not say how many it wants. "If not given, the default is 50" is the
+    /// common practice.
+    pub numwant: u32,
+    /// Peers in an answer at most.
+    pub numwant_max: u32,
+    /// From the sending of an announce to its answer, besides the announcing host's own latency, there and back.
+    pub latency: Draw,
+    /// A peer that was silent for so many intervals is forgotten.
+    pub expire_after: u32,
+}
+
+/// What all links have in common: TCP over IPv4 on Ethernet.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// Bytes of data in a full segment: 1,500 bytes of Ethernet less `header`.
+    pub mss: Size,
+    /// Bytes of TCP and IP headers on each segment and each acknowledgement: 20 of IPv4, 20 of TCP, 12 of time stamps.
+    pub header: Size,
+    /// Segments that one acknowledgement answers (RFC 1122 delays every other one). 0: acknowledgements cost nothing.
+    pub segments_per_ack: u32,
+    /// Segments that a new connection may have in flight (RFC 6928).
+    pub initial_window: u32,
+    /// One-way latency between any two hosts on top of what their own links have, drawn for each pair.
+    pub latency: Draw,
+}
+
+/// What is written down.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Record {
+    /// How often the timeline is sampled.
+    pub sample: Span,
+    /// Rows of pieces in the heat map of availability at most; more pieces share rows.
+    pub heat_map_rows: u32,
+}
+
+impl Default for Tracker {
+    fn default() -> Self {
+        Self {
+            interval: Span::from_secs(30 * 60),
+            min_interval: Span::from_secs(60),
+            numwant: 50,
+            numwant_max: 200,
+            latency: Draw::Fixed(Span::from_millis(20)),
+            expire_after: 2,
+        }
+    }
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            mss: Size::from_bytes(1448),
+            header: Size::from_bytes(52),
+            segments_per_ack: 2,
+            initial_window: 10,
+            latency: Draw::Fixed(Span::ZERO),
+        }
+    }
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self { sample: Span::from_secs(5), heat_map_rows: 200 }
+    }
+}
+
+fn quarter_mib() -> Size {
+    Size::from_kib(256)
+}

@@ -1,0 +1,374 @@
+//! Quantities as a scenario writes them: a number, a unit, and nothing left to guess.
+//!
+//! 1 kB = 1,000 bytes, 1 KiB = 1,024 bytes, 1 kbit = 1,000 bits. Values are exact integers inside: bits a second,
+//! bytes, nanoseconds, parts per million.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// Why a quantity was refused. Its text ends in a line that begins with `hint: `.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("{message}\nhint: {hint}")]
+pub struct UnitError {
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub hint: String,
+}
+
+impl UnitError {
+    pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into() }
+    }
+}
+
+/// Bits a second on a link or a limit. Written `"2 Mbit/s"`, `"400 kbit/s"`, `"250 kB/s"`, `"1 MiB/s"` or
+/// `"unlimited"`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Rate(u64);
+
+/// Bytes. Written `"256 KiB"`, `"102.4 MB"` or `"1 GiB"`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Size(u64);
+
+/// A span of time, or a point in time counted from the start of the run. Written `"40 ms"`, `"10 s"`, `"5 min"` or
+/// `"1 h"`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Span(u64);
+
+/// A part of a whole, in parts per million. Written `"1%"`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Percent(u32);
+
+/// How often something happens. Written `"100 /s"`, `"6 /min"` or `"740 /day"`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Frequency {
+    millionths: u64,
+    unit: usize,
+}
+
+impl Rate {
+    /// No limit.
+    pub const UNLIMITED: Self = Self(u64::MAX);
+
+    /// So many bits a second.
+    pub const fn from_bits_per_s(bits_per_s: u64) -> Self {
+        Self(bits_per_s)
+    }
+
+    /// Bits a second; `None` when unlimited.
+    pub fn bits_per_s(self) -> Option<u64> {
+        (self != Self::UNLIMITED).then_some(self.0)
+    }
+
+    /// Whole bytes a second, rounded down but not to 0; `None` when unlimited.
+    pub fn bytes_per_s(self) -> Option<u64> {
+        self.bits_per_s().map(|bits| (bits / 8).max(bits.min(1)))
+    }
+
+    /// Whether nothing at all gets through.
+    pub fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Size {
+    /// So many bytes.
+    pub const fn from_bytes(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
+    /// So many KiB.
+    pub const fn from_kib(kib: u64) -> Self {
+        Self(kib * 1024)
+    }
+
+    /// Bytes.
+    pub const fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl Span {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+
+    /// So many nanoseconds.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// So many milliseconds.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis * 1_000_000)
+    }
+
+    /// So many seconds.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs * 1_000_000_000)
+    }
+
+    /// Nanoseconds.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Seconds.
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+}
+
+impl Percent {
+    /// So many parts per million.
+    pub const fn from_ppm(ppm: u32) -> Self {
+        Self(ppm)
+    }
+
+    /// Parts per million, at most 1,000,000.
+    pub const fn ppm(self) -> u32 {
+        self.0
+    }
+
+    /// As a fraction of 1.
+    pub fn fraction(self) -> f64 {
+        f64::from(self.0) / 1e6
+    }
+}
+
+impl Frequency {
+    /// Times a second.
+    pub fn per_s(self) -> f64 {
+        self.millionths as f64 / 1e6 / EVERY[self.unit].1 as f64
+    }
+
+    /// Whether it never happens.
+    pub fn is_zero(self) -> bool {
+        self.millionths == 0
+    }
+}
+
+/// A unit and how many base units it holds.
+type Unit = (&'static str, u64);
+
+const RATES: &[Unit] = &[
+    ("bit/s", 1),
+    ("kbit/s", 1_000),
+    ("Mbit/s", 1_000_000),
+    ("Gbit/s", 1_000_000_000),
+    ("B/s", 8),
+    ("kB/s", 8_000),
+    ("MB/s", 8_000_000),
+    ("GB/s", 8_000_000_000),
+    ("KiB/s", 8 << 10),
+    ("MiB/s", 8 << 20),
+    ("GiB/s", 8 << 30),
+];
+const SIZES: &[Unit] = &[
+    ("B", 1),
+    ("kB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+];
+const SPANS: &[Unit] = &[
+    ("ns", 1),
+    ("us", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("min", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("d", 86_400_000_000_000),
+];
+const PERCENT: &[Unit] = &[("%", 10_000)];
+/// The units of [`Frequency`] with their seconds.
+const EVERY: [Unit; 4] = [("/s", 1), ("/min", 60), ("/h", 3_600), ("/day", 86_400)];
+const EVERY_IN_MILLIONTHS: &[Unit] =
+    &[("/s", 1_000_000), ("/min", 1_000_000), ("/h", 1_000_000), ("/day", 1_000_000)];
+
+impl FromStr for Rate {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        if text == "unlimited" {
+            return Ok(Self::UNLIMITED);
+        }
+        let (bits_per_s, _) = RATE.parse(text)?;
+        if bits_per_s == u64::MAX { Err(RATE.too_large(text)) } else { Ok(Self(bits_per_s)) }
+    }
+}
+
+impl FromStr for Size {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        SIZE.parse(text).map(|(bytes, _)| Self(bytes))
+    }
+}
+
+impl FromStr for Span {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        SPAN.parse(text).map(|(nanos, _)| Self(nanos))
+    }
+}
+
+impl FromStr for Percent {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let (ppm, _) = SHARE.parse(text)?;
+        match u32::try_from(ppm) {
+            Ok(ppm @ 0..=1_000_000) => Ok(Self(ppm)),
+            _ => Err(UnitError::new(format!("`{text}` is more than all"), "write at most \"100%\"")),
+        }
+    }
+}
+
+impl FromStr for Frequency {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        OFTEN.parse(text).map(|(millionths, unit)| Self { millionths, unit })
+    }
+}
+
+impl fmt::Display for Rate {
+    /// In the unit that makes the shortest text; bits before bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::UNLIMITED { f.write_str("unlimited") } else { write_shortest(f, self.0, RATES) }
+    }
+}
+
+impl fmt::Display for Size {
+    /// In the unit that makes the shortest text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_shortest(f, self.0, SIZES)
+    }
+}
+
+impl fmt::Display for Span {
+    /// In the largest unit of which it is a whole number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 {
+            return f.write_str("0 s");
+        }
+        let whole = SPANS.iter().rev().find(|(_, factor)| self.0.is_multiple_of(*factor));
+        let (unit, factor) = whole.expect("every span is a whole number of nanoseconds");
+        write!(f, "{} {unit}", self.0 / factor)
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", decimal(u64::from(self.0), 10_000).expect("a power of ten divides exactly"))
+    }
+}
+
+impl fmt::Display for Frequency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = decimal(self.millionths, 1_000_000).expect("a power of ten divides exactly");
+        write!(f, "{number} {}", EVERY[self.unit].0)
+    }
+}
+
+/// A kind of quantity, as its parser knows it.
+struct Kind {
+    /// With its article, for errors.
+    name: &'static str,
+    /// The base unit in the plural.
+    base: &'static str,
+    example: &'static str,
+    units: &'static [Unit],
+}
+
+const RATE: Kind = Kind { name: "a rate", base: "bits a second", example: "2 Mbit/s", units: RATES };
+const SIZE: Kind = Kind { name: "a size", base: "bytes", example: "256 KiB", units: SIZES };
+const SPAN: Kind = Kind { name: "a time", base: "nanoseconds", example: "10 s", units: SPANS };
+const SHARE: Kind = Kind { name: "a percentage", base: "parts per million", example: "1%", units: PERCENT };
+const OFTEN: Kind =
+    Kind { name: "a frequency", base: "millionths", example: "100 /s", units: EVERY_IN_MILLIONTHS };
+
+impl Kind {
+    /// The quantity in base units, and which unit it was written in.
+    fn parse(&self, text: &str) -> Result<(u64, usize), UnitError> {
+        let trimmed = text.trim();
+        if trimmed.starts_with('-') {
+            return Err(UnitError::new(format!("`{text}` is negative"), self.write_like()));
+        }
+        let end =
+            trimmed.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '_'))).unwrap_or(trimmed.len());
+        let (number, unit) = (&trimmed[..end], trimmed[end..].trim_start());
+        let (digits, decimals) = read_decimal(number)
+            .ok_or_else(|| UnitError::new(format!("`{text}` is not {}", self.name), self.write_like()))?;
+        let position =
+            self.units.iter().position(|(name, _)| *name == unit).ok_or_else(|| self.no_unit(text, unit))?;
+        let scaled =
+            digits.checked_mul(u128::from(self.units[position].1)).ok_or_else(|| self.too_large(text))?;
+        let divisor = 10u128.pow(decimals);
+        if !scaled.is_multiple_of(divisor) {
+            let message = format!("`{text}` is not a whole number of {}", self.base);
+            return Err(UnitError::new(message, "write fewer decimals"));
+        }
+        let value = u64::try_from(scaled / divisor).map_err(|_| self.too_large(text))?;
+        Ok((value, position))
+    }
+
+    fn write_like(&self) -> String {
+        format!("write {} such as \"{}\"", self.name, self.example)
+    }
+
+    fn too_large(&self, text: &str) -> UnitError {
+        UnitError::new(format!("`{text}` is too large"), self.write_like())
+    }
+
+    fn no_unit(&self, text: &str, unit: &str) -> UnitError {
+        if unit.is_empty() {
+            return UnitError::new(format!("`{text}` has no unit"), self.write_like());
+        }
+        let known: Vec<&str> = self.units.iter().map(|(name, _)| *name).collect();
+        let hint = format!("write one of {}, such as \"{}\"", known.join(", "), self.example);
+        UnitError::new(format!("`{unit}` is no unit of {}", self.name), hint)
+    }
+}
+
+/// The digits of a decimal number without its point, and how many stand after the point.
+fn read_decimal(number: &str) -> Option<(u128, u32)> {
+    let clean = number.replace('_', "");
+    let (whole, fraction) = clean.split_once('.').unwrap_or((&clean, ""));
+    if whole.is_empty() || (clean.contains('.') && fraction.is_empty()) || fraction.contains('.') {
+        return None;
+    }
+    let fraction = fraction.trim_end_matches('0');
+    let decimals = u32::try_from(fraction.len()).ok().filter(|&decimals| decimals <= 20)?;
+    let digits = format!("{whole}{fraction}").parse().ok()?;
+    Some((digits, decimals))
+}
+
+/// Writes `value` in the unit that makes the shortest text; the first of equals.
+fn write_shortest(f: &mut fmt::Formatter<'_>, value: u64, units: &[Unit]) -> fmt::Result {
+    let written = |(unit, factor): &Unit| decimal(value, *factor).map(|number| format!("{number} {unit}"));
+    let shortest = units.iter().filter_map(written).min_by_key(String::len);
+    f.write_str(&shortest.expect("every value is a whole number of base units"))
+}
+
+/// `value / factor` in decimals, if three of them (four for `%`) say it exactly.
+fn decimal(value: u64, factor: u64) -> Option<String> {
+    let (whole, rest) = (value / factor, value % factor);
+    if rest == 0 {
+        return Some(whole.to_string());
+    }
+    let millionths = u128::from(rest) * 1_000_000;
+    if !millionths.is_multiple_of(u128::from(factor)) {
+        return None;
+    }
+    let fraction = format!("{:06}", millionths / u128::from(factor));
+    Some(format!("{whole}.{}", fraction.trim_end_matches('0')))
+}
