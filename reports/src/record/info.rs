@@ -1,0 +1,122 @@
+//! What was run: the part of a record that is known before the first event, and how the run ended.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the folder's format; it changes when an older program could misread a newer folder.
+pub const FORMAT: u32 = 1;
+
+/// The run's identity, its question, and its outcome as a whole (`run.json`).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunInfo {
+    /// Version of the folder's format: [`FORMAT`].
+    pub format: u32,
+    /// The scenario's name.
+    pub scenario: String,
+    /// What the scenario asks.
+    pub question: String,
+    /// What it claims the answer to be.
+    pub claim: String,
+    /// What came of the claim.
+    pub judgement: Judgement,
+    /// The run's seed.
+    pub seed: u64,
+    /// Version of the program.
+    pub version: String,
+    /// `des` or `turmoil`.
+    pub backend: String,
+    /// Hash over everything that happened, in hexadecimal digits.
+    pub trace_hash: String,
+    /// Why the run ended: `all_done`, `time`, `steady_state`, or the cap that was hit.
+    pub ended_by: String,
+    /// How long the run was, in seconds of the simulation.
+    pub simulated_s: f64,
+    /// How many events were delivered.
+    pub events: u64,
+    /// What was shared.
+    pub content: ContentInfo,
+    /// The classes of hosts, in the scenario's order.
+    pub classes: Vec<ClassInfo>,
+}
+
+impl Default for RunInfo {
+    fn default() -> Self {
+        Self {
+            format: FORMAT,
+            scenario: String::new(),
+            question: String::new(),
+            claim: String::new(),
+            judgement: Judgement::default(),
+            seed: 0,
+            version: String::new(),
+            backend: "des".to_owned(),
+            trace_hash: String::new(),
+            ended_by: String::new(),
+            simulated_s: 0.0,
+            events: 0,
+            content: ContentInfo::default(),
+            classes: Vec::new(),
+        }
+    }
+}
+
+/// The size of what was shared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContentInfo {
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Bytes of every piece but the last.
+    pub piece_bytes: u64,
+    /// How many pieces.
+    pub pieces: u32,
+}
+
+/// One class of hosts, in words where it has many shapes.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassInfo {
+    /// The name that the scenario gave it.
+    pub name: String,
+    /// How many hosts of it took part.
+    pub hosts: u32,
+    /// What they do: `normal`, `free rider`, `seed`...
+    pub behaviour: String,
+    /// Uplink of one host; `None` is unlimited.
+    pub up_bytes_per_s: Option<u64>,
+    /// Downlink of one host; `None` is unlimited.
+    pub down_bytes_per_s: Option<u64>,
+    /// How it picks pieces.
+    pub picker: String,
+    /// How it chooses whom to unchoke.
+    pub choker: String,
+    /// What it holds when it joins: `none`, `all`, `30 %`...
+    pub initial_pieces: String,
+    /// How it arrives and how long it stays.
+    pub presence: String,
+}
+
+/// What came of the claim, and why.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Judgement {
+    /// The outcome in a word.
+    pub verdict: Verdict,
+    /// A sentence that gives the measured figure beside the bar; may be empty.
+    pub why: String,
+}
+
+/// The outcome of a claim.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Measured as claimed.
+    Held,
+    /// Measured otherwise.
+    Refuted,
+    /// The run cannot tell.
+    Inconclusive,
+    /// Nobody asked.
+    #[default]
+    NotJudged,
+}

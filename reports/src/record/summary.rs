@@ -1,0 +1,126 @@
+//! The figures of a run (`summary.json`) and its cost (`cost.json`). Field order is the order in the file.
+
+use serde::{Deserialize, Serialize};
+
+/// The figures of one run. What was not reached is `None`, never a number that could be taken for one.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Summary {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The run's seed.
+    pub seed: u64,
+    /// Version of the program.
+    pub version: String,
+    /// `des` or `turmoil`.
+    pub backend: String,
+    /// Hash over everything that happened.
+    pub trace_hash: String,
+    /// Hosts that took part, seeds included.
+    pub peers: u64,
+    /// Hosts that came for the content.
+    pub eligible: u64,
+    /// Those of them that got it.
+    pub completed: u64,
+    /// Those that did not: still at it at the end, or gone before.
+    pub unfinished: u64,
+    /// Those of the unfinished that would never have finished.
+    pub stalled: u64,
+    /// Why the run ended.
+    pub ended_by: String,
+    /// Download times over the eligible, each from the host's own join.
+    pub completion_s: Completion,
+    /// From the first join of an eligible host to the last completion; `None` unless all completed.
+    pub makespan_s: Option<f64>,
+    /// The least makespan that any protocol could reach (Kumar and Ross).
+    pub bound_s: Option<f64>,
+    /// Why there is no bound.
+    pub bound_reason: Option<String>,
+    /// `makespan_s` over `bound_s`.
+    pub stretch_last: Option<f64>,
+    /// Mean download time over `bound_s`.
+    pub stretch_mean: Option<f64>,
+    /// Over the lifetime of all hosts but free riders: payload sent, over uplink times time present.
+    pub upload_utilisation: Option<f64>,
+    /// Payload that the seeds sent, in copies of the content.
+    pub seed_upload_copies: Option<f64>,
+    /// The most payload that one host sent, in copies, seeds included.
+    pub max_upload_copies: Option<f64>,
+    /// The same without the seeds.
+    pub max_leecher_upload_copies: Option<f64>,
+    /// The share of all payload that hosts other than the seeds sent.
+    pub leecher_upload_share: Option<f64>,
+    /// Jain's index over the payload that each eligible host sent: 1 where all sent alike, 1/n where one did.
+    pub jain_upload: Option<f64>,
+    /// Blocks received, duplicates included.
+    pub blocks: u64,
+    /// Blocks received by a host that had them.
+    pub duplicate_blocks: u64,
+    /// Pieces that failed their check.
+    pub hash_failures: u64,
+    /// Bytes on the wire that were not payload, per byte of payload, as sent.
+    pub protocol_overhead: Option<f64>,
+    /// The least distributed copies in any sample while somebody still lacked a piece.
+    pub distributed_copies_min: Option<f64>,
+    /// Median time from joining to the first complete piece, over the eligible.
+    pub bootstrap_p50_s: Option<f64>,
+    /// Median effective number of sources over the hosts that completed.
+    pub sources_p50: Option<f64>,
+    /// How long the run was, in seconds of the simulation.
+    pub simulated_s: f64,
+    /// How many events were delivered.
+    pub events: u64,
+}
+
+/// Download times. Hosts that did not finish are right-censored: they count among those of which a quantile is
+/// taken, so a quantile that was not reached is `None`, and so are mean and maximum unless all finished.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Completion {
+    /// The quickest.
+    pub min: Option<f64>,
+    /// The mean.
+    pub mean: Option<f64>,
+    /// The median.
+    pub p50: Option<f64>,
+    /// The time by which 95 % had finished.
+    pub p95: Option<f64>,
+    /// The slowest.
+    pub max: Option<f64>,
+}
+
+/// What a run cost the machine.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cost {
+    /// Time on the clock on the wall.
+    pub wall_s: f64,
+    /// Processor time.
+    pub cpu_s: Option<f64>,
+    /// The most memory that the process held.
+    pub peak_rss_bytes: Option<u64>,
+    /// Events delivered per second of processor time.
+    pub events_per_cpu_s: Option<f64>,
+    /// Blocks received per second of processor time.
+    pub blocks_per_cpu_s: Option<f64>,
+}
+
+impl Cost {
+    /// The cost of a run of `events` events and `blocks` blocks.
+    pub fn new(
+        wall_s: f64,
+        cpu_s: Option<f64>,
+        peak_rss_bytes: Option<u64>,
+        events: u64,
+        blocks: u64,
+    ) -> Self {
+        let per_cpu_s = |count: u64| cpu_s.filter(|&cpu_s| cpu_s > 0.0).map(|cpu_s| count as f64 / cpu_s);
+        Self {
+            wall_s,
+            cpu_s,
+            peak_rss_bytes,
+            events_per_cpu_s: per_cpu_s(events),
+            blocks_per_cpu_s: per_cpu_s(blocks),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! From rows to figures.
+
+use crate::bound::kumar_ross;
+use crate::record::decimal::rounded;
+use crate::record::{Completion, PeerRow, Role, RunInfo, Summary, TimelineRow};
+use crate::stats;
+
+/// The figures of a run, from its rows alone. Everything is rounded to six decimals, as in the files.
+pub fn summarise(info: &RunInfo, peers: &[PeerRow], timeline: &[TimelineRow]) -> Summary {
+    let eligible: Vec<&PeerRow> = peers.iter().filter(|peer| peer.is_eligible()).collect();
+    let completed = eligible.iter().filter(|peer| peer.completed_s.is_some()).count();
+    let all_completed = !eligible.is_empty() && completed == eligible.len();
+    let completion_s = completion(&eligible);
+    let makespan_s = if all_completed { makespan(&eligible) } else { None };
+    let bound = kumar_ross(&info.content, peers);
+    let bound_s = bound.as_ref().ok().copied();
+    let over_bound = |time: Option<f64>| time.zip(bound_s).map(|(time, bound)| time / bound);
+    let round = |value: Option<f64>| value.map(rounded);
+    Summary {
+        scenario: info.scenario.clone(),
+        seed: info.seed,
+        version: info.version.clone(),
+        backend: info.backend.clone(),
+        trace_hash: info.trace_hash.clone(),
+        peers: peers.len() as u64,
+        eligible: eligible.len() as u64,
+        completed: completed as u64,
+        unfinished: (eligible.len() - completed) as u64,
+        stalled: eligible.iter().filter(|peer| peer.stalled).count() as u64,
+        ended_by: info.ended_by.clone(),
+        makespan_s: round(makespan_s),
+        bound_s: round(bound_s),
+        bound_reason: bound.err().map(|reason| reason.to_string()),
+        stretch_last: round(over_bound(makespan_s)),
+        stretch_mean: round(over_bound(completion_s.mean)),
+        upload_utilisation: round(upload_utilisation(peers)),
+        seed_upload_copies: round(copies(info, total_up(peers, |peer| peer.role == Role::Seed))),
+        max_upload_copies: round(copies(info, max_up(peers, |_| true))),
+        max_leecher_upload_copies: round(copies(info, max_up(peers, PeerRow::is_eligible))),
+        leecher_upload_share: round(leecher_upload_share(peers)),
+        jain_upload: round(stats::jain(
+            &eligible.iter().map(|peer| peer.payload_up_bytes as f64).collect::<Vec<_>>(),
+        )),
+        blocks: total(peers, |peer| peer.blocks),
+        duplicate_blocks: total(peers, |peer| peer.duplicate_blocks),
+        hash_failures: total(peers, |peer| peer.hash_failures),
+        protocol_overhead: round(protocol_overhead(peers)),
+        distributed_copies_min: round(distributed_copies_min(timeline)),
+        bootstrap_p50_s: round(median(&eligible, |peer| peer.bootstrap_s, eligible.len())),
+        sources_p50: round(median(&eligible, |peer| peer.completed_s.and(peer.sources), completed)),
+        simulated_s: rounded(info.simulated_s),
+        events: info.events,
+        completion_s: Completion {
+            min: round(completion_s.min),
+            mean: round(completion_s.mean),
+            p50: round(completion_s.p50),
+            p95: round(completion_s.p95),
+            max: round(completion_s.max),
+        },
+    }
+}
+
+/// The download time of a host, from its own join.
+fn download_s(peer: &PeerRow) -> Option<f64> {
+    peer.completed_s.map(|at| at - peer.joined_s)
+}
+
+fn completion(eligible: &[&PeerRow]) -> Completion {
+    let times = observed(eligible, download_s);
+    let all = times.len() == eligible.len();
+    Completion {
+        min: times.first().copied(),
+        mean: if all { stats::mean(&times) } else { None },
+        p50: stats::quantile(&times, eligible.len(), 0.5),
+        p95: stats::quantile(&times, eligible.len(), 0.95),
+        max: if all { times.last().copied() } else { None },
+    }
+}
+
+/// What `value` gives for those that have it, ascending.
+fn observed(peers: &[&PeerRow], value: impl Fn(&PeerRow) -> Option<f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = peers.iter().filter_map(|peer| value(peer)).collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+fn median(peers: &[&PeerRow], value: impl Fn(&PeerRow) -> Option<f64>, population: usize) -> Option<f64> {
+    stats::quantile(&observed(peers, value), population, 0.5)
+}
+
+fn makespan(eligible: &[&PeerRow]) -> Option<f64> {
+    let first = eligible.iter().map(|peer| peer.joined_s).reduce(f64::min)?;
+    let last = eligible.iter().filter_map(|peer| peer.completed_s).reduce(f64::max)?;
+    Some(last - first)
+}
+
+fn upload_utilisation(peers: &[PeerRow]) -> Option<f64> {
+    let sharing = || peers.iter().filter(|peer| peer.role != Role::FreeRider);
+    let offered = sharing()
+        .try_fold(0.0, |sum, peer| Some(sum + peer.up_bytes_per_s? as f64 * peer.online_s))
+        .filter(|&offered| offered > 0.0)?;
+    Some(sharing().map(|peer| peer.payload_up_bytes as f64).sum::<f64>() / offered)
+}
+
+/// Saturates: rows that were read from a folder may hold anything.
+fn total(peers: &[PeerRow], value: impl Fn(&PeerRow) -> u64) -> u64 {
+    peers.iter().map(value).fold(0, u64::saturating_add)
+}
+
+fn total_up(peers: &[PeerRow], among: impl Fn(&PeerRow) -> bool) -> u64 {
+    total(peers, |peer| if among(peer) { peer.payload_up_bytes } else { 0 })
+}
+
+fn max_up(peers: &[PeerRow], among: impl Fn(&PeerRow) -> bool) -> u64 {
+    peers.iter().filter(|peer| among(peer)).map(|peer| peer.payload_up_bytes).max().unwrap_or(0)
+}
+
+fn copies(info: &RunInfo, bytes: u64) -> Option<f64> {
+    (info.content.total_bytes > 0).then(|| bytes as f64 / info.content.total_bytes as f64)
+}
+
+fn leecher_upload_share(peers: &[PeerRow]) -> Option<f64> {
+    let all = total_up(peers, |_| true);
+    (all > 0).then(|| total_up(peers, PeerRow::is_eligible) as f64 / all as f64)
+}
+
+fn protocol_overhead(peers: &[PeerRow]) -> Option<f64> {
+    let payload = total_up(peers, |_| true);
+    let wire = total(peers, |peer| peer.wire_up_bytes);
+    (payload > 0).then(|| (wire as f64 - payload as f64) / payload as f64)
+}
+
+fn distributed_copies_min(timeline: &[TimelineRow]) -> Option<f64> {
+    timeline.iter().filter(|row| row.leechers > 0).map(|row| row.distributed_copies).reduce(f64::min)
+}
