@@ -4,8 +4,10 @@
 
 pub mod bencode;
 pub mod bitfield;
+pub mod bucket;
 pub mod choker;
 pub mod dice;
+pub mod meter;
 pub mod node;
 pub mod picker;
 pub mod time;

@@ -8,14 +8,14 @@ use crate::units::ConnId;
 
 /// A policy over upload slots.
 pub trait Choker: fmt::Debug + Send {
-    /// Writes to `out` everyone who is to be unchoked from now on; everyone else is choked.
+    /// Adds to `out` everyone who is to be unchoked from now on; everyone else is choked.
     fn decide(&mut self, view: &ChokeView<'_>, now: Instant, dice: &mut Dice, out: &mut Vec<Slot>);
 
     /// When [`Choker::decide`] is due next. The engine also calls it when [`Choker::on_event`] says so.
     fn next_decision(&self) -> Instant;
 
-    /// Something happened; whether a decision is due at once.
-    fn on_event(&mut self, _event: ChokeEvent) -> bool {
+    /// Something happened; whether a decision is due at once. Called for every block: keep it cheap.
+    fn on_event(&mut self, _event: ChokeEvent, _now: Instant, _dice: &mut Dice) -> bool {
         false
     }
 }
@@ -38,11 +38,26 @@ pub enum ChokeEvent {
     /// It can be unchoked from now on.
     Joined(ConnId),
     /// It is gone.
-    Left(ConnId),
+    Left {
+        /// Who.
+        conn: ConnId,
+        /// Whether it had a slot.
+        unchoked: bool,
+    },
     /// It wants what we have.
-    Interested(ConnId),
+    Interested {
+        /// Who.
+        conn: ConnId,
+        /// Whether it has a slot.
+        unchoked: bool,
+    },
     /// It wants nothing more.
-    NotInterested(ConnId),
+    NotInterested {
+        /// Who.
+        conn: ConnId,
+        /// Whether it has a slot.
+        unchoked: bool,
+    },
     /// It sent us a block.
     BlockReceived(ConnId),
     /// We sent it a block.
@@ -52,7 +67,7 @@ pub enum ChokeEvent {
 /// The peers, as a choker sees them.
 #[derive(Clone, Copy, Debug)]
 pub struct ChokeView<'a> {
-    /// All that can be unchoked, in the order in which they joined.
+    /// All that can be unchoked, sorted by [`ChokePeer::conn`].
     pub peers: &'a [ChokePeer],
     /// Whether we have everything.
     pub seeding: bool,
@@ -60,6 +75,13 @@ pub struct ChokeView<'a> {
     pub rate_up: u64,
     /// The limit on what we send in all, in payload bytes a second.
     pub limit_up: Option<u64>,
+}
+
+impl<'a> ChokeView<'a> {
+    /// The peer at the other end of `conn`, if it can be unchoked.
+    pub fn peer(&self, conn: ConnId) -> Option<&'a ChokePeer> {
+        self.peers.binary_search_by_key(&conn, |peer| peer.conn).ok().map(|at| &self.peers[at])
+    }
 }
 
 /// One peer, as a choker sees it. Rates are payload bytes a second over the last 20 s.

@@ -14,7 +14,7 @@ pub use availability::Availability;
 /// A policy over pieces. The engine finishes pieces that are under way first ("strict priority", Cohen 2003), tracks
 /// blocks, and runs the endgame; the picker says which pieces to *begin*.
 pub trait Picker: fmt::Debug + Send {
-    /// Writes up to `want` pieces to begin with this peer to `out`, best first: each must be open (missing and not
+    /// Adds up to `want` pieces to begin with this peer to `out`, best first: each must be open (missing and not
     /// begun) and the peer must have it; others are passed over. Called once a refill, not once a block.
     fn pick(
         &mut self,
