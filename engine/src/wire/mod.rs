@@ -1,7 +1,9 @@
 //! The peer wire protocol: messages as types, and as bytes.
 
+mod codec;
 mod extension;
 mod message;
 
+pub use codec::{Decoder, MAX_BLOCK_LEN, PROTOCOL, SyntheticPayload, WireError, encode, piece_head};
 pub use extension::{ExtensionError, ExtensionHandshake};
 pub use message::{Message, Payload, Reserved};
