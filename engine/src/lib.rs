@@ -7,6 +7,7 @@ pub mod bitfield;
 pub mod bucket;
 pub mod choker;
 pub mod dice;
+pub mod metainfo;
 pub mod meter;
 pub mod node;
 pub mod picker;
