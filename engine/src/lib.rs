@@ -2,6 +2,7 @@
 //!
 //! The way in and out is [`node`]; the state machine behind it is `Torrent`.
 
+pub mod addresses;
 pub mod bencode;
 pub mod bitfield;
 pub mod bucket;
