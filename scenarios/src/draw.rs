@@ -114,7 +114,9 @@ impl FromStr for Stay {
         match text {
             "none" => Ok(Self::None),
             "forever" => Ok(Self::Forever),
-            _ => text.parse().map(Self::For),
+            _ => text.parse().map(Self::For).map_err(|error: UnitError| {
+                UnitError::new(error.message, "write \"none\", \"forever\" or a time such as \"200 s\"")
+            }),
         }
     }
 }

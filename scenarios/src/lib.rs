@@ -1,10 +1,22 @@
 //! What to run: the scenario schema, its units and checks, and the catalogue.
+//!
+//! [`load`] takes a name of the [`catalogue`] or a path, and overrides; [`Scenario`] is what comes out.
 
+mod catalogue;
+mod check;
 mod draw;
+mod error;
+mod load;
+mod source;
 mod text;
+mod trace;
 
 pub mod schema;
 pub mod units;
 
+pub use catalogue::{Entry, catalogue};
 pub use draw::{Draw, InitialPieces, Slots, Stay};
+pub use error::{Place, ScenarioError};
+pub use load::{Loaded, load, read};
 pub use schema::Scenario;
+pub use source::Source;

@@ -1,0 +1,214 @@
+//! The text of a scenario and its overrides, and the way from a dotted path to a place in them.
+
+use std::ops::Range;
+
+use toml_edit::{Document, DocumentMut, InlineTable, Item, Key, TableLike, Value};
+
+use crate::error::{Place, ScenarioError};
+
+/// Where a scenario was read from: finds the place of a field for an error.
+#[derive(Clone, Debug)]
+pub struct Source {
+    file: String,
+    document: Document<String>,
+    sets: Vec<Set>,
+    /// The file's text with the overrides in it; places in it are not shown.
+    merged: Document<String>,
+}
+
+/// An override: `hosts.leecher.links.up="1 Mbit/s"`.
+#[derive(Clone, Debug)]
+struct Set {
+    argument: String,
+    path: Vec<String>,
+    /// Where the value begins in the argument.
+    value_at: usize,
+    value: Value,
+}
+
+/// A part of a document: a key or a value, by its path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Spot {
+    pub(crate) path: Vec<String>,
+    pub(crate) is_key: bool,
+}
+
+impl Source {
+    /// Reads TOML and lays `sets` over it, the last one on top.
+    ///
+    /// # Errors
+    /// What is no TOML, and overrides that are no `path=value`.
+    pub(crate) fn new(text: &str, file: &str, sets: &[String]) -> Result<Self, ScenarioError> {
+        let document = Document::parse(text.to_owned()).map_err(|error| {
+            let place = Place::in_file(file, text, error.span().unwrap_or_default());
+            syntax_error(error.message()).at(place)
+        })?;
+        let sets = sets.iter().map(|argument| Set::parse(argument)).collect::<Result<Vec<_>, _>>()?;
+        let mut merged = document.clone().into_mut();
+        for set in &sets {
+            set.refuse_new_class(&merged)?;
+            set.apply(&mut merged);
+        }
+        let merged = Document::parse(merged.to_string()).map_err(|error| syntax_error(error.message()))?;
+        Ok(Self { file: file.to_owned(), document, sets, merged })
+    }
+
+    /// The file's name.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// An error at the field with this dotted path, or at the nearest table around it.
+    pub fn error(&self, path: &str, message: impl Into<String>, hint: impl Into<String>) -> ScenarioError {
+        let path = Key::parse(path).unwrap_or_default().iter().map(|key| key.get().to_owned()).collect();
+        self.error_at(&Spot { path, is_key: false }, ScenarioError::new(message, hint))
+    }
+
+    pub(crate) fn merged(&self) -> &Document<String> {
+        &self.merged
+    }
+
+    /// The part of the merged document that `bytes` point at.
+    pub(crate) fn spot(&self, bytes: &Range<usize>) -> Spot {
+        let mut best = (usize::MAX, Spot { path: Vec::new(), is_key: false });
+        find_spot(self.merged.as_table(), bytes, &mut Vec::new(), &mut best);
+        best.1
+    }
+
+    /// Shows `error` where the user wrote what `spot` is: in the last override of it, or in the file.
+    pub(crate) fn error_at(&self, spot: &Spot, error: ScenarioError) -> ScenarioError {
+        let covers = |set: &&Set| spot.path.starts_with(&set.path);
+        if let Some(set) = self.sets.iter().rev().find(covers) {
+            return error.at(set.place(spot));
+        }
+        let in_file = locate(&self.document, spot);
+        let made_by = |set: &&Set| set.path.starts_with(&spot.path) && !spot.path.is_empty();
+        if let (None, Some(set)) = (&in_file, self.sets.iter().rev().find(made_by)) {
+            return error.at(set.place(spot));
+        }
+        let bytes = in_file.or_else(|| {
+            (0..spot.path.len()).rev().find_map(|len| {
+                locate(&self.document, &Spot { path: spot.path[..len].to_vec(), is_key: false })
+            })
+        });
+        error.at(Place::in_file(&self.file, self.document.raw(), bytes.unwrap_or_default()))
+    }
+}
+
+impl Set {
+    fn parse(argument: &str) -> Result<Self, ScenarioError> {
+        let refuse = |message: String, bytes: Range<usize>| {
+            let hint =
+                "write a field's path and its value, such as --set 'hosts.leecher.links.up=\"1 Mbit/s\"'";
+            ScenarioError::new(message, hint).at(Place::in_set(argument, bytes))
+        };
+        let Some((path, value)) = argument.split_once('=') else {
+            return Err(refuse(format!("`{argument}` sets nothing"), 0..argument.len()));
+        };
+        let value_at = path.len() + 1;
+        let keys = Key::parse(path)
+            .map_err(|_| refuse(format!("`{}` is no path of a field", path.trim()), 0..path.len()))?;
+        let value = read_value(value)
+            .ok_or_else(|| refuse(format!("`{}` is no value", value.trim()), value_at..argument.len()))?;
+        let path = keys.iter().map(|key| key.get().to_owned()).collect();
+        Ok(Self { argument: argument.to_owned(), path, value_at, value })
+    }
+
+    /// A path into a class that is not there is a slip of the pen; a whole new class is not.
+    fn refuse_new_class(&self, document: &DocumentMut) -> Result<(), ScenarioError> {
+        let ([hosts, class, _, ..], Some(classes)) = (&self.path[..], document.get("hosts")) else {
+            return Ok(());
+        };
+        let Some(classes) = classes.as_table_like().filter(|_| hosts == "hosts") else { return Ok(()) };
+        if classes.contains_key(class) {
+            return Ok(());
+        }
+        let names: Vec<&str> = classes.iter().map(|(name, _)| name).collect();
+        let message = format!("there is no class `{class}`");
+        let spot = Spot { path: self.path[..2].to_vec(), is_key: true };
+        Err(ScenarioError::new(message, nearest_hint(class, &names)).at(self.place(&spot)))
+    }
+
+    /// Writes the value into the document. What stands in the way of its path makes room.
+    fn apply(&self, document: &mut DocumentMut) {
+        let Some((last, parents)) = self.path.split_last() else { return };
+        let mut table: &mut dyn TableLike = document.as_table_mut();
+        for key in parents {
+            let item = table.entry(key).or_insert(Item::None);
+            if !item.is_table_like() {
+                *item = Item::Value(InlineTable::new().into());
+            }
+            table = item.as_table_like_mut().expect("made a table just now");
+        }
+        table.insert(last, Item::Value(self.value.clone()));
+    }
+
+    /// Where `spot` stands in the argument: at its path's last key, or at the value.
+    fn place(&self, spot: &Spot) -> Place {
+        let path_end = self.value_at - 1;
+        let bytes = match spot.path.len() {
+            len if spot.is_key && len <= self.path.len() => {
+                let key = spot.path.last().map_or("", String::as_str);
+                let at = self.argument[..path_end].rfind(key).unwrap_or(0);
+                at..at + key.len()
+            }
+            _ => self.value_at..self.argument.len(),
+        };
+        Place::in_set(&self.argument, bytes)
+    }
+}
+
+/// A TOML value; and, since shells eat quotes, bare text as a string.
+fn read_value(text: &str) -> Option<Value> {
+    let text = text.trim();
+    match text.parse::<Value>() {
+        Ok(value) => Some(value),
+        Err(_) if text.is_empty() || text.starts_with(['"', '\'', '[', '{']) => None,
+        Err(_) => Some(text.into()),
+    }
+}
+
+/// Keeps the narrowest key or value around `bytes` in `best`, with its width.
+fn find_spot(table: &dyn TableLike, bytes: &Range<usize>, path: &mut Vec<String>, best: &mut (usize, Spot)) {
+    for (name, item) in table.iter() {
+        path.push(name.to_owned());
+        let key = table.key(name).and_then(Key::span);
+        for (span, is_key) in [(key, true), (item.span(), false)] {
+            let around = span.filter(|span| span.start <= bytes.start && bytes.end <= span.end);
+            if let Some(span) = around.filter(|span| span.len() <= best.0) {
+                *best = (span.len(), Spot { path: path.clone(), is_key });
+            }
+        }
+        if let Some(table) = item.as_table_like() {
+            find_spot(table, bytes, path, best);
+        }
+        path.pop();
+    }
+}
+
+/// Where a spot stands in a document.
+fn locate(document: &Document<String>, spot: &Spot) -> Option<Range<usize>> {
+    let Some((last, parents)) = spot.path.split_last() else { return document.as_table().span() };
+    let mut table: &dyn TableLike = document.as_table();
+    for key in parents {
+        table = table.get(key)?.as_table_like()?;
+    }
+    let key = table.key(last).and_then(Key::span);
+    if spot.is_key { key } else { table.get(last)?.span().or(key) }
+}
+
+fn syntax_error(message: &str) -> ScenarioError {
+    let message = message.lines().next().unwrap_or("this is no TOML");
+    let message = message.split_once(", expected").map_or(message, |(wrong, _)| wrong);
+    ScenarioError::new(message, "text and quantities stand in quotes: up = \"2 Mbit/s\"")
+}
+
+/// "did you mean ...?", or all that there is to choose from.
+pub(crate) fn nearest_hint(written: &str, known: &[&str]) -> String {
+    let by_distance = known.iter().map(|name| (strsim::damerau_levenshtein(written, name), name));
+    match by_distance.min() {
+        Some((distance, name)) if distance <= 1 + name.len() / 4 => format!("did you mean `{name}`?"),
+        Some(_) => format!("there are: {}", known.join(", ")),
+        None => "leave it out".to_owned(),
+    }
+}
