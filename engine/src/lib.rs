@@ -1,6 +1,6 @@
 //! BitTorrent itself, sans-IO: whoever drives it brings sockets, disks and the time.
 //!
-//! The way in and out is [`node`]; the state machine behind it is `Torrent`.
+//! The way in and out is [`node`]; the state machine behind it is [`torrent::Torrent`].
 
 pub mod addresses;
 pub mod bencode;
@@ -13,6 +13,7 @@ pub mod meter;
 pub mod node;
 pub mod picker;
 pub mod time;
+pub mod torrent;
 pub mod tracker;
 pub mod units;
 pub mod wire;

@@ -209,6 +209,8 @@ pub enum Output {
         conn: ConnId,
         /// Which.
         block: Block,
+        /// Send [`Message::Reject`] in its place: "exactly one reject or piece" answers each request (BEP 6).
+        reject: bool,
     },
     /// End a connection; nothing more is heard of it.
     Close {

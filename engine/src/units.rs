@@ -138,6 +138,9 @@ pub enum GeometryError {
     /// Pieces of no length.
     #[error("the piece length is 0")]
     NoPieceLength,
+    /// Pieces too long to hold the state of their blocks.
+    #[error("a piece length of {0} bytes is too long (at most {max})", max = Geometry::MAX_PIECE_LEN)]
+    LongPieces(u32),
     /// More pieces than an index can count, or than is sane to hold in memory.
     #[error("{0} pieces are too many (at most {max}): choose a larger piece length", max = Geometry::MAX_PIECES)]
     TooManyPieces(u64),
@@ -147,16 +150,22 @@ impl Geometry {
     /// The most pieces that a torrent may have: hashes of 80 MiB.
     pub const MAX_PIECES: u64 = 1 << 22;
 
+    /// The longest piece: 16,384 blocks.
+    pub const MAX_PIECE_LEN: u32 = 256 * 1024 * 1024;
+
     /// The shape of `total_len` bytes in pieces of `piece_len` bytes.
     ///
     /// # Errors
-    /// Where either is 0, or the pieces would be too many.
+    /// Where either is 0, or the pieces would be too many or too long.
     pub fn new(total_len: u64, piece_len: u32) -> Result<Self, GeometryError> {
         if total_len == 0 {
             return Err(GeometryError::Empty);
         }
         if piece_len == 0 {
             return Err(GeometryError::NoPieceLength);
+        }
+        if piece_len > Self::MAX_PIECE_LEN {
+            return Err(GeometryError::LongPieces(piece_len));
         }
         match total_len.div_ceil(u64::from(piece_len)) {
             pieces if pieces > Self::MAX_PIECES => Err(GeometryError::TooManyPieces(pieces)),

@@ -1,0 +1,362 @@
+//! Whom to dial, the handshake, and who may stay.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::peer::{NewLink, Peer, Stage};
+use super::{Timer, Torrent};
+use crate::bitfield::Bitfield;
+use crate::choker::ChokeEvent;
+use crate::node::{Disconnect, Event, Outbox, Output};
+use crate::time::{Duration, Instant};
+use crate::units::{ConnId, InfoHash, PeerId, PieceIndex};
+use crate::wire::{ExtensionHandshake, Message, Reserved, allowed_fast_set};
+
+/// A peer that wants nothing and has nothing for so long gives its place to a newcomer.
+const USELESS_AFTER: Duration = Duration::from_secs(60);
+
+impl Torrent {
+    /// Dials as long as connections are wanted and an address may be tried.
+    pub(super) fn dial(&mut self, now: Instant, out: &mut Outbox) {
+        while self.wants_dials() {
+            let Some(addr) = self.book.next_dial(now, &mut self.dice.dial) else { break };
+            self.dialing += 1;
+            out.push(Output::Dial(addr));
+        }
+        let at = if self.wants_dials() { self.book.next_due() } else { Instant::NEVER };
+        self.timers.set(Timer::Dial, at);
+    }
+
+    fn wants_dials(&self) -> bool {
+        let target = self.config.dial_target.min(self.config.max_connections);
+        self.dialing < self.config.half_open && self.peers.len() + self.dialing < target
+    }
+
+    pub(super) fn on_dial_failed(&mut self, addr: SocketAddr, now: Instant) {
+        self.dialing = self.dialing.saturating_sub(1);
+        self.book.failed(addr, now, &mut self.dice.dial);
+        self.timers.set_earlier(Timer::Dial, now);
+    }
+
+    pub(super) fn on_connected(&mut self, link: NewLink, now: Instant, out: &mut Outbox) {
+        if link.outgoing {
+            self.dialing = self.dialing.saturating_sub(1);
+            self.book.connected(link.addr, now);
+            self.timers.set_earlier(Timer::Dial, now);
+        }
+        if let Err(why) = self.admit(&link, now, out) {
+            if link.outgoing {
+                self.book.failed(link.addr, now, &mut self.dice.dial);
+            }
+            return out.push(Output::Close { conn: link.conn, why });
+        }
+        let mut peer = Peer::new(link, self.pieces.geometry.pieces(), self.config.max_requests, now);
+        peer.limit(&self.limits, None, now);
+        self.peers.insert(peer);
+        if link.outgoing {
+            self.greet(link.conn, out);
+        }
+    }
+
+    /// Whether there is a place for a new connection; if need be, the least useful peer gives up its own.
+    fn admit(&mut self, link: &NewLink, now: Instant, out: &mut Outbox) -> Result<(), Disconnect> {
+        if self.book.is_banned(link.addr.ip()) {
+            return Err(Disconnect::Banned);
+        }
+        if self.peers.len() < self.config.max_connections {
+            return Ok(());
+        }
+        let useless = self.peers.iter().filter(|peer| peer.is_open() && peer.is_idle());
+        let oldest = useless.min_by_key(|peer| peer.joined_at.max(peer.choke_changed_at));
+        match oldest.filter(|peer| now.since(peer.joined_at) >= USELESS_AFTER).map(|peer| peer.conn) {
+            Some(conn) => {
+                self.close(conn, Disconnect::Replaced, now, out);
+                Ok(())
+            }
+            None => Err(Disconnect::Full),
+        }
+    }
+
+    /// Sends our handshake.
+    fn greet(&mut self, conn: ConnId, out: &mut Outbox) {
+        let mut reserved = Reserved::OURS;
+        if !self.config.fast {
+            reserved.0[7] &= !0x04;
+        }
+        out.send(conn, Message::Hello { reserved, info_hash: self.info_hash });
+        out.send(conn, Message::PeerId(self.config.peer_id));
+    }
+
+    pub(super) fn on_hello(
+        &mut self,
+        conn: ConnId,
+        reserved: Reserved,
+        info_hash: InfoHash,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), Disconnect> {
+        let config_fast = self.config.fast;
+        let Some(peer) = self.peers.get_mut(conn) else { return Ok(()) };
+        if peer.stage != Stage::Hello {
+            return Err(Disconnect::Misbehaved("a second handshake"));
+        }
+        if info_hash != self.info_hash {
+            return Err(Disconnect::WrongTorrent);
+        }
+        peer.stage = Stage::PeerId;
+        peer.fast = config_fast && reserved.fast();
+        peer.extended = reserved.extended();
+        peer.sent_at = now;
+        if !peer.outgoing {
+            // "Client A waits for the peer id of client B" would be a deadlock: the answer goes out after 48 bytes.
+            self.greet(conn, out);
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_peer_id(
+        &mut self,
+        conn: ConnId,
+        id: PeerId,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), Disconnect> {
+        let Some(peer) = self.peers.get_mut(conn) else { return Ok(()) };
+        if peer.stage != Stage::PeerId {
+            return Err(Disconnect::Misbehaved("a second peer id"));
+        }
+        let (addr, outgoing) = (peer.addr, peer.outgoing);
+        if id == self.config.peer_id {
+            if outgoing {
+                self.book.is_ourselves(addr, now);
+            }
+            return Err(Disconnect::Oneself);
+        }
+        let twin =
+            self.peers.iter().find(|other| other.is_open() && other.id == id && other.addr.ip() == addr.ip());
+        if let Some(twin) = twin {
+            // Both ends must close the same one of two connections dialled at once: the one that the peer with the
+            // smaller id dialled is kept. Of two in one direction the old one is.
+            let ours_first = self.config.peer_id < id;
+            if twin.outgoing == outgoing || twin.outgoing == ours_first {
+                return Err(Disconnect::Duplicate);
+            }
+            let old = twin.conn;
+            self.close(old, Disconnect::Duplicate, now, out);
+        }
+        if let Some(peer) = self.peers.get_mut(conn) {
+            peer.id = id;
+            peer.stage = Stage::Open;
+        }
+        self.introduce(conn, now, out);
+        Ok(())
+    }
+
+    /// Says what we have and who we are, right after the handshake.
+    fn introduce(&mut self, conn: ConnId, now: Instant, out: &mut Outbox) {
+        let Some(peer) = self.peers.get_mut(conn) else { return };
+        peer.sent_at = now;
+        let have = &self.pieces.have;
+        let hidden = self.super_seed.is_some();
+        // "Have All and Have None ... MUST appear only immediately after the handshake" (BEP 6).
+        if have.is_empty() || hidden {
+            if peer.fast {
+                out.send(conn, Message::HaveNone);
+            }
+        } else if have.is_full() && peer.fast {
+            out.send(conn, Message::HaveAll);
+        } else {
+            out.send(conn, Message::Bitfield(have.to_wire().into()));
+        }
+        if peer.extended {
+            let handshake = ExtensionHandshake {
+                port: peer.outgoing.then_some(self.config.listen_port).filter(|port| *port != 0),
+                client: Some(self.config.client.clone()),
+                your_ip: Some(peer.addr.ip()),
+                reqq: Some(self.config.max_queued),
+                upload_only: have.is_full() && !hidden,
+                ..ExtensionHandshake::default()
+            };
+            out.send(conn, Message::Extended { id: 0, payload: handshake.encode() });
+        }
+        self.grant_fast(conn, out);
+        self.show_more(conn, out);
+        self.tell_choker(ChokeEvent::Joined(conn));
+    }
+
+    /// "Allowed Fast ... pieces that, if requested, will be sent even when choked" (BEP 6).
+    fn grant_fast(&mut self, conn: ConnId, out: &mut Outbox) {
+        let Some(peer) = self.peers.get_mut(conn) else { return };
+        if !peer.fast || self.config.allowed_fast == 0 || self.super_seed.is_some() {
+            return;
+        }
+        let IpAddr::V4(ip) = peer.addr.ip() else { return };
+        let set =
+            allowed_fast_set(ip, self.info_hash, self.pieces.geometry.pieces(), self.config.allowed_fast);
+        peer.granted = set.into_iter().filter(|piece| self.pieces.have.has(*piece)).collect();
+        for &piece in &peer.granted {
+            out.send(conn, Message::AllowedFast(piece));
+        }
+    }
+
+    pub(super) fn on_extended(
+        &mut self,
+        conn: ConnId,
+        id: u8,
+        payload: &[u8],
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), Disconnect> {
+        let complete = self.is_complete();
+        let Some(peer) = self.peers.get_mut(conn) else { return Ok(()) };
+        if id != 0 {
+            // We name no messages in our handshake, so nothing but a handshake has a meaning.
+            return Ok(());
+        }
+        let handshake = ExtensionHandshake::decode(payload)
+            .map_err(|_| Disconnect::Misbehaved("an extension handshake that is not one"))?;
+        if let Some(reqq) = handshake.reqq {
+            peer.pipeline.cap(reqq);
+        }
+        peer.upload_only = handshake.upload_only;
+        if let (false, Some(port)) = (peer.outgoing, handshake.port) {
+            let listens = SocketAddr::new(peer.addr.ip(), port);
+            peer.listens = Some(listens);
+            self.book.connected(listens, now);
+        }
+        if complete && handshake.upload_only && self.super_seed.is_none() {
+            self.close(conn, Disconnect::BothSeeds, now, out);
+        }
+        Ok(())
+    }
+
+    /// The peer has `pieces`, as its first message or (which other clients do) later.
+    pub(super) fn on_pieces(
+        &mut self,
+        conn: ConnId,
+        mut pieces: Bitfield,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), Disconnect> {
+        let Some(peer) = self.peers.get_mut(conn) else { return Ok(()) };
+        for piece in peer.has.minus(&pieces.clone()) {
+            // What a peer had it still has: a late bitfield only adds.
+            pieces.insert(piece);
+        }
+        self.pieces.availability.remove_peer(&peer.has);
+        self.pieces.availability.add_peer(&pieces);
+        peer.has = pieces;
+        self.after_have(conn, now, out)
+    }
+
+    pub(super) fn on_have(
+        &mut self,
+        conn: ConnId,
+        piece: PieceIndex,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), Disconnect> {
+        if !self.pieces.geometry.contains(piece) {
+            return Err(Disconnect::Misbehaved("a piece that the torrent does not have"));
+        }
+        let Some(peer) = self.peers.get_mut(conn) else { return Ok(()) };
+        if !peer.has.insert(piece) {
+            return Ok(());
+        }
+        self.pieces.availability.add_have(piece, &peer.has);
+        if let Some(show) = &mut self.super_seed {
+            for sharer in show.on_have(conn, piece) {
+                self.show_more(sharer, out);
+            }
+        }
+        self.after_have(conn, now, out)
+    }
+
+    /// Shows the peer pieces, while super-seeding, as far as it may see them.
+    pub(super) fn show_more(&mut self, conn: ConnId, out: &mut Outbox) {
+        let Some(show) = &mut self.super_seed else { return };
+        while let Some(piece) = show.show(conn, &self.peers, &mut self.dice.picker) {
+            out.send(conn, Message::Have(piece));
+        }
+    }
+
+    /// What follows from a peer having more.
+    fn after_have(&mut self, conn: ConnId, now: Instant, out: &mut Outbox) -> Result<(), Disconnect> {
+        let complete = self.is_complete();
+        let Some(peer) = self.peers.get(conn) else { return Ok(()) };
+        if peer.has.is_full() && complete {
+            return Err(Disconnect::BothSeeds);
+        }
+        self.update_interest(conn, now, out);
+        self.refill(conn, now, out);
+        Ok(())
+    }
+
+    /// Ends a connection from our side.
+    pub(super) fn close(&mut self, conn: ConnId, why: Disconnect, now: Instant, out: &mut Outbox) {
+        if self.peers.get(conn).is_some() {
+            out.push(Output::Close { conn, why });
+            self.forget(conn, now);
+        }
+    }
+
+    /// A connection is gone.
+    pub(super) fn forget(&mut self, conn: ConnId, now: Instant) {
+        let Some(peer) = self.peers.remove(conn) else { return };
+        for asked in &peer.asked {
+            self.give_back(asked.block);
+        }
+        self.pieces.availability.remove_peer(&peer.has);
+        if let Some(addr) = peer.listens {
+            if peer.is_seed() {
+                self.book.is_seed(addr);
+            }
+            if peer.is_open() {
+                self.book.parted(addr, now, &mut self.dice.dial);
+            } else {
+                self.book.failed(addr, now, &mut self.dice.dial);
+            }
+        }
+        if let Some(show) = &mut self.super_seed {
+            show.on_left(conn);
+        }
+        if peer.is_open() {
+            self.tell_choker(ChokeEvent::Left { conn, unchoked: !peer.am_choking });
+        }
+        self.timers.set_earlier(Timer::Dial, now);
+    }
+
+    /// Bans who was proven to send wrong bytes.
+    pub(super) fn ban(&mut self, ip: IpAddr, now: Instant, out: &mut Outbox) {
+        self.book.ban(ip);
+        out.event(Event::Banned(ip));
+        let conns: Vec<ConnId> =
+            self.peers.iter().filter(|peer| peer.addr.ip() == ip).map(|peer| peer.conn).collect();
+        for conn in conns {
+            self.close(conn, Disconnect::Banned, now, out);
+        }
+    }
+
+    /// Closes what is silent, keeps alive what is idle, and finds who snubs us.
+    pub(super) fn sweep(&mut self, now: Instant, out: &mut Outbox) {
+        let stuck = self.super_seed.as_mut().map(|show| show.settle(&self.peers)).unwrap_or_default();
+        for conn in stuck {
+            self.show_more(conn, out);
+        }
+        for conn in self.peers.rotated(0) {
+            let Some(peer) = self.peers.get_mut(conn) else { continue };
+            let patience =
+                if peer.is_open() { self.config.idle_timeout } else { self.config.handshake_timeout };
+            let since = if peer.is_open() { peer.heard_at } else { peer.joined_at };
+            if now.since(since) > patience {
+                self.close(conn, Disconnect::TimedOut, now, out);
+                continue;
+            }
+            if peer.is_open() && now.since(peer.sent_at) > self.config.keep_alive {
+                peer.sent_at = now;
+                out.send(conn, Message::KeepAlive);
+            }
+            self.give_up_lost(conn, now, out);
+            self.refill(conn, now, out);
+        }
+    }
+}

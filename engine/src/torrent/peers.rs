@@ -1,0 +1,64 @@
+//! The table of connected peers.
+
+use super::peer::Peer;
+use crate::units::ConnId;
+
+/// Peers by the slot of their connection, which the driver keeps dense.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    slots: Vec<Option<Peer>>,
+    count: usize,
+}
+
+impl Peers {
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The peer at `conn`; a dead id has none.
+    pub fn get(&self, conn: ConnId) -> Option<&Peer> {
+        self.slots.get(conn.slot())?.as_ref().filter(|peer| peer.conn == conn)
+    }
+
+    pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Peer> {
+        self.slots.get_mut(conn.slot())?.as_mut().filter(|peer| peer.conn == conn)
+    }
+
+    /// The peer in the slot of `conn`, of whatever generation.
+    pub fn in_slot(&self, conn: ConnId) -> Option<&Peer> {
+        self.slots.get(conn.slot())?.as_ref()
+    }
+
+    pub fn insert(&mut self, peer: Peer) {
+        let slot = peer.conn.slot();
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        debug_assert!(self.slots[slot].is_none(), "slot {slot} is taken");
+        self.slots[slot] = Some(peer);
+        self.count += 1;
+    }
+
+    pub fn remove(&mut self, conn: ConnId) -> Option<Peer> {
+        self.get(conn)?;
+        self.count -= 1;
+        self.slots[conn.slot()].take()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Peer> {
+        self.slots.iter().flatten()
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Peer> {
+        self.slots.iter_mut().flatten()
+    }
+
+    /// The ids of all peers, so that each can be worked on while the others are looked at; the first one moves on
+    /// with `turn`, for the sake of fairness.
+    pub fn rotated(&self, turn: usize) -> impl Iterator<Item = ConnId> + use<> {
+        let mut conns: Vec<ConnId> = self.iter().map(|peer| peer.conn).collect();
+        let turn = turn.checked_rem(conns.len()).unwrap_or(0);
+        conns.rotate_left(turn);
+        conns.into_iter()
+    }
+}

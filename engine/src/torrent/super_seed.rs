@@ -1,0 +1,113 @@
+//! Super-seeding (BEP 16): a seed that shows its pieces one by one, so that each is served once before any is served
+//! again.
+
+use std::collections::BTreeMap;
+
+use super::peers::Peers;
+use crate::dice::Dice;
+use crate::units::{ConnId, PieceIndex};
+
+/// Pieces that a peer is shown ahead, so that it is not left without a request while the next one is on its way; and
+/// that it may owe, once each piece was served.
+const AHEAD: usize = 2;
+
+/// What was shown to whom.
+#[derive(Debug)]
+pub(super) struct SuperSeed {
+    /// How often each piece was served whole.
+    served: Vec<u32>,
+    /// How many connected peers were shown each piece and did not get it.
+    promised: Vec<u32>,
+    shown: BTreeMap<ConnId, Shown>,
+}
+
+/// What one peer was shown.
+#[derive(Debug, Default)]
+struct Shown {
+    all: Vec<PieceIndex>,
+    /// Of these, what it was not served yet.
+    waiting: Vec<PieceIndex>,
+    /// What it was served and nobody else has yet: proof that it shares is outstanding.
+    unshared: Vec<PieceIndex>,
+}
+
+impl SuperSeed {
+    pub fn new(pieces: u32) -> Self {
+        Self { served: vec![0; pieces as usize], promised: vec![0; pieces as usize], shown: BTreeMap::new() }
+    }
+
+    /// Whether the peer may have `piece`: it was shown to it, and is not served a second time while others were not
+    /// served at all. A peer that cannot be told no (`rejectable` is false) gets what it was shown.
+    pub fn grants(&self, conn: ConnId, piece: PieceIndex, rejectable: bool) -> bool {
+        let Some(shown) = self.shown.get(&conn) else { return false };
+        shown.all.contains(&piece) && (!rejectable || shown.waiting.contains(&piece))
+    }
+
+    /// The last block of `piece` was handed out to the peer.
+    pub fn on_served(&mut self, conn: ConnId, piece: PieceIndex) {
+        let Some(shown) = self.shown.get_mut(&conn) else { return };
+        if let Some(at) = shown.waiting.iter().position(|waiting| *waiting == piece) {
+            shown.waiting.remove(at);
+            shown.unshared.push(piece);
+            self.served[piece.get()] += 1;
+            self.promised[piece.get()] -= 1;
+        }
+    }
+
+    /// A peer has `piece`: it need not be served to it any more, and whoever was served it has shared it. Returns
+    /// who may be shown more.
+    pub fn on_have(&mut self, from: ConnId, piece: PieceIndex) -> Vec<ConnId> {
+        let mut moved = Vec::new();
+        for (&conn, shown) in &mut self.shown {
+            let pieces = if conn == from { &mut shown.waiting } else { &mut shown.unshared };
+            if let Some(at) = pieces.iter().position(|other| *other == piece) {
+                pieces.remove(at);
+                if conn == from {
+                    self.promised[piece.get()] -= 1;
+                }
+                moved.push(conn);
+            }
+        }
+        moved
+    }
+
+    /// Pieces that nobody else lacks cannot be shared any more: a seed must not wait for the impossible. Returns who
+    /// may be shown more.
+    pub fn settle(&mut self, peers: &Peers) -> Vec<ConnId> {
+        let lacking = |conn, piece| peers.iter().any(|peer| peer.conn != conn && !peer.has.has(piece));
+        for (&conn, shown) in &mut self.shown {
+            shown.unshared.retain(|piece| lacking(conn, *piece));
+        }
+        self.shown.iter().filter(|(_, shown)| shown.waiting.is_empty()).map(|(conn, _)| *conn).collect()
+    }
+
+    /// Shows the peer one piece more, unless it has yet to share what it was served.
+    pub fn show(&mut self, conn: ConnId, peers: &Peers, dice: &mut Dice) -> Option<PieceIndex> {
+        let shown = self.shown.entry(conn).or_default();
+        let owes = shown.unshared.len() > AHEAD && !self.served.contains(&0);
+        if owes || shown.waiting.len() >= AHEAD {
+            return None;
+        }
+        let has = &peers.get(conn)?.has;
+        let pieces = (0..self.served.len() as u32).map(PieceIndex);
+        let new: Vec<PieceIndex> =
+            pieces.filter(|piece| !has.has(*piece) && !shown.all.contains(piece)).collect();
+        let key = |piece: &PieceIndex| (self.served[piece.get()], self.promised[piece.get()]);
+        let least = new.iter().map(key).min()?;
+        let ties: Vec<PieceIndex> = new.into_iter().filter(|piece| key(piece) == least).collect();
+        let piece = ties[dice.index(ties.len())?];
+        shown.all.push(piece);
+        shown.waiting.push(piece);
+        self.promised[piece.get()] += 1;
+        Some(piece)
+    }
+
+    /// A peer left: what it was promised may be promised to others, and whoever waited for it waits no more.
+    pub fn on_left(&mut self, conn: ConnId) {
+        if let Some(shown) = self.shown.remove(&conn) {
+            for piece in shown.waiting {
+                self.promised[piece.get()] -= 1;
+            }
+        }
+    }
+}
