@@ -1,0 +1,166 @@
+//! One direction of a connection: what waits in its socket buffer, and what its window lets go.
+
+use torrentlab_engine::time::{Duration, Instant};
+use torrentlab_engine::units::ConnId;
+
+use super::pool::{Fifo, Pool};
+
+/// One direction of a connection, as its sender has it.
+#[derive(Debug)]
+pub struct Flow {
+    /// The host it leads to.
+    pub to: u32,
+    /// The connection's name at the sender.
+    pub conn: ConnId,
+    /// Whether the sender's end is open.
+    pub open: bool,
+    /// What it is doing.
+    pub state: State,
+    /// Segments received and not acknowledged yet.
+    pub unacked: u32,
+    /// One-way latency.
+    pub latency: Duration,
+    /// Bytes that may be under way to the receiver, over all flows, when a chunk of this one sets out.
+    pub room: u64,
+    /// When the last chunk lands: no later one lands before it.
+    pub lands: Instant,
+    /// Bytes that may be in flight: the congestion window, which slow start opens up to `window`.
+    pub cwnd: u32,
+    /// The receive window.
+    pub window: u32,
+    /// Bytes that have set out and are not acknowledged.
+    pub in_flight: u32,
+    /// The chunk on the uplink or waiting for room, where `state` says that there is one.
+    pub chunk: u32,
+    /// Bytes of the first waiting message that have set out.
+    pub head_sent: u32,
+    /// Bytes that wait.
+    pub waiting_bytes: u32,
+    /// Messages in the socket buffer.
+    pub waiting: Fifo,
+    /// Messages whose last byte has set out.
+    pub sent: Fifo,
+    /// Chunks that are through, until their acknowledgement is back.
+    pub credits: Fifo,
+}
+
+/// What a flow is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// Nothing waits.
+    Idle,
+    /// Something waits for the end of this instant.
+    Fresh,
+    /// A chunk is on the uplink.
+    Serving,
+    /// The window is full.
+    Window,
+    /// A chunk waits for room before the receiver's downlink.
+    Room,
+}
+
+/// A message on its way.
+#[derive(Debug)]
+pub struct Queued<M> {
+    /// The message.
+    pub message: M,
+    /// Its bytes.
+    pub bytes: u32,
+    /// How much room in the socket buffer its sender gets back.
+    pub room: u32,
+}
+
+/// A stretch of a flow's bytes that travels as one: usually a block, or the messages of an instant.
+#[derive(Debug)]
+pub struct Chunk {
+    /// Whose.
+    pub flow: u32,
+    /// Another chunk that lands at the same time.
+    pub also: Option<u32>,
+    /// When its first byte set out; then, when that arrives; at last, when its acknowledgement is back.
+    pub at: Instant,
+    /// Bytes of messages.
+    pub bytes: u32,
+    /// Bytes with headers.
+    pub wire: u32,
+    /// Room in the socket buffer that it makes.
+    pub room: u32,
+    /// Messages that end in it.
+    pub messages: u16,
+    /// Whether the sender's end closes behind it, and how.
+    pub end: Option<End>,
+}
+
+/// How an end of a connection closes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// In order.
+    Close,
+    /// By the death of its host.
+    Reset,
+}
+
+impl Flow {
+    /// Takes in the acknowledgements that are back by `now`: "during slow start, a TCP increments cwnd by at most
+    /// SMSS bytes for each ACK" (RFC 5681), here by what was acknowledged.
+    pub fn reap(&mut self, now: Instant, chunks: &mut Pool<Chunk>) {
+        while self.credits.front(chunks).is_some_and(|chunk| chunk.at <= now) {
+            let chunk = self.credits.pop(chunks).expect("it is there");
+            self.in_flight -= chunk.bytes;
+            self.cwnd = self.cwnd.saturating_add(chunk.bytes).min(self.window);
+        }
+    }
+
+    /// Whether somebody waits for room behind a message in the socket buffer.
+    pub fn owes_room<M>(&self, messages: &Pool<Queued<M>>) -> bool {
+        self.waiting.iter(messages).any(|queued| queued.room > 0)
+    }
+
+    /// Cuts the next chunk: the rest of the first message, as far as the window lets it go, and small messages
+    /// behind it that fit into its last segment. `None` when the window is too full for a segment.
+    pub fn cut<M>(
+        &mut self,
+        index: u32,
+        now: Instant,
+        mss: u32,
+        messages: &mut Pool<Queued<M>>,
+    ) -> Option<Chunk> {
+        let open = self.cwnd.saturating_sub(self.in_flight);
+        if open < mss.min(self.waiting_bytes) {
+            return None;
+        }
+        let mut chunk = Chunk::new(index, now);
+        while let Some(head) = self.waiting.front(messages) {
+            let rest = head.bytes - self.head_sent;
+            let slack =
+                if chunk.messages == 0 { open } else { slack(chunk.bytes, mss).min(open - chunk.bytes) };
+            if rest > slack {
+                if chunk.messages == 0 {
+                    self.head_sent += slack;
+                    chunk.bytes = slack;
+                }
+                break;
+            }
+            chunk.bytes += rest;
+            chunk.room += head.room;
+            chunk.messages += 1;
+            self.head_sent = 0;
+            self.waiting.move_front(messages, &mut self.sent);
+        }
+        self.waiting_bytes -= chunk.bytes;
+        self.in_flight += chunk.bytes;
+        Some(chunk)
+    }
+}
+
+impl Chunk {
+    /// A chunk of `flow` that begins at `at`, with nothing in it.
+    pub fn new(flow: u32, at: Instant) -> Self {
+        Self { flow, also: None, at, bytes: 0, wire: 0, room: 0, messages: 0, end: None }
+    }
+}
+
+/// Bytes that still fit into the last segment of `bytes`.
+fn slack(bytes: u32, mss: u32) -> u32 {
+    bytes.next_multiple_of(mss) - bytes
+}

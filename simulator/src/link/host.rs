@@ -1,0 +1,111 @@
+//! A host, as the network sees it.
+
+use torrentlab_engine::dice::Dice;
+use torrentlab_engine::time::Duration;
+use torrentlab_engine::units::{ConnId, ConnSlots};
+
+use super::downlink::Downlink;
+use super::flow::Flow;
+use super::uplink::Uplink;
+
+/// The access links of a host.
+#[derive(Clone, Debug)]
+pub struct Links {
+    /// Wire bytes a second out; `None` is unlimited.
+    pub up: Option<u64>,
+    /// Wire bytes a second in; `None` is unlimited.
+    pub down: Option<u64>,
+    /// Bytes that wait in a connection's socket buffer.
+    pub socket_buffer: u32,
+    /// Bytes that a connection may have in flight to this host.
+    pub window: u32,
+    /// Wire bytes that wait before the downlink.
+    pub queue: u32,
+    /// What is sent is late by up to so much, drawn each time.
+    pub jitter: Duration,
+    /// How long a dial waits for an answer.
+    pub dial_timeout: Duration,
+    /// What jitter is drawn from.
+    pub dice: Dice,
+}
+
+/// Whether a host answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Presence {
+    /// It takes part.
+    Up,
+    /// It does not, and its system says so.
+    Down,
+    /// It is as if its cable were cut.
+    Silent,
+}
+
+#[derive(Debug)]
+pub struct Host {
+    pub links: HostLinks,
+    pub uplink: Uplink,
+    pub downlink: Downlink,
+    pub presence: Presence,
+    /// How often it joined.
+    pub stay: u32,
+    slots: ConnSlots,
+    /// The flow that leads out of each connection, by slot.
+    flows: Vec<u32>,
+}
+
+/// What is left of [`Links`] when the links are made.
+#[derive(Debug)]
+pub struct HostLinks {
+    pub down: Option<u64>,
+    pub socket_buffer: u32,
+    pub window: u32,
+    pub queue: u32,
+    pub dial_timeout: Duration,
+    jitter: Option<Box<(Duration, Dice)>>,
+}
+
+impl Host {
+    pub fn new(links: Links, segment: u32) -> Self {
+        let Links { up, down, socket_buffer, window, queue, jitter, dial_timeout, dice } = links;
+        let jitter = (jitter > Duration::ZERO).then(|| Box::new((jitter, dice)));
+        Self {
+            links: HostLinks { down, socket_buffer, window, queue, dial_timeout, jitter },
+            uplink: Uplink::new(up, segment),
+            downlink: Downlink::new(down),
+            presence: Presence::Down,
+            stay: 0,
+            slots: ConnSlots::default(),
+            flows: Vec::new(),
+        }
+    }
+
+    /// Names a connection whose way out is `flow`.
+    pub fn open(&mut self, flow: u32) -> ConnId {
+        let conn = self.slots.open();
+        self.flows.resize(self.flows.len().max(conn.slot() + 1), flow);
+        self.flows[conn.slot()] = flow;
+        conn
+    }
+
+    pub fn close(&mut self, conn: ConnId) {
+        self.slots.close(conn);
+    }
+
+    /// The way out of an open connection.
+    pub fn flow_of(&self, conn: ConnId) -> Option<u32> {
+        self.slots.is_open(conn).then(|| self.flows[conn.slot()])
+    }
+
+    /// The ways out of all open connections, by slot.
+    pub fn open_flows<'a>(&'a self, flows: &'a [Flow]) -> impl Iterator<Item = u32> + 'a {
+        self.flows.iter().copied().filter(|&flow| self.slots.is_open(flows[flow as usize].conn))
+    }
+
+    /// How late the next thing that is sent will be.
+    pub fn jitter(&mut self) -> Duration {
+        self.links.jitter.as_mut().map_or(Duration::ZERO, |jitter| {
+            let (most, dice) = jitter.as_mut();
+            Duration::from_nanos(dice.below(most.as_nanos() + 1))
+        })
+    }
+}

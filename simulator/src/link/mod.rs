@@ -1,0 +1,362 @@
+//! The network of `des`: connections between hosts whose access links are the bottlenecks.
+//!
+//! A message waits in its connection's **socket buffer**; the connection's **window** (slow start from the initial
+//! window up to the receive window) lets a chunk go, usually a whole block; the **uplink** serves the chunks of all
+//! flows at once, as segments that take turns would; after the **latency** the **downlink** takes chunks in, first
+//! come, first served. When it has, the message is delivered, an acknowledgement costs the receiver's uplink its
+//! bytes, and one latency later the window has the chunk's bytes back.
+//!
+//! Nothing is lost. A chunk that would find more than `queue` bytes before the receiver's downlink waits at its sender
+//! and asks again in turn: what TCP comes to when flows share a full buffer. Small messages pass without asking.
+//!
+//! All times are whole nanoseconds and every rounding is in favour of the cap: the bytes that leave or enter a host in
+//! `[a, b]` are at most rate · (b - a) and one chunk for each active flow.
+
+mod carry;
+mod downlink;
+mod flow;
+mod host;
+mod open;
+mod pool;
+mod uplink;
+
+#[cfg(test)]
+mod tests;
+
+use torrentlab_engine::time::{Duration, Instant};
+use torrentlab_engine::units::ConnId;
+
+use crate::queue::Queue;
+use flow::{Chunk, Flow, Queued, State};
+use pool::{Fifo, Pool};
+
+pub use flow::End;
+use host::Host;
+pub use host::{Links, Presence};
+
+/// What all links have in common.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tcp {
+    /// Bytes of data in a full segment.
+    pub mss: u32,
+    /// Bytes of headers on each segment and acknowledgement.
+    pub header: u32,
+    /// Segments that one acknowledgement answers; 0 where acknowledgements cost nothing.
+    pub segments_per_ack: u32,
+    /// Segments that a new connection may have in flight (RFC 6928).
+    pub initial_window: u32,
+}
+
+/// Something that the network wants to be told of at its time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NetEvent {
+    /// An uplink may have finished a chunk.
+    Uplink(u32),
+    /// A chunk's last byte has arrived.
+    Landed(u32),
+    /// A chunk is through the downlink.
+    Through(u32),
+    /// A flow's window may have opened.
+    Credit(u32),
+    /// A dial reaches the other side.
+    Syn(u32),
+    /// Its answer is back.
+    SynAck(u32),
+    /// The answer's answer reaches the other side: the connection is open there too.
+    Accepted(u32),
+}
+
+/// Something that happened to a host.
+#[derive(Debug)]
+pub enum Notice<M> {
+    /// A connection is open.
+    Connected {
+        /// Whose.
+        host: u32,
+        /// Its name there.
+        conn: ConnId,
+        /// The other side.
+        peer: u32,
+        /// Whether the host dialled.
+        outgoing: bool,
+    },
+    /// A dial came to nothing.
+    DialFailed {
+        /// Whose.
+        host: u32,
+        /// Whom it dialled.
+        peer: u32,
+        /// Whether there was an answer.
+        answered: bool,
+    },
+    /// A message came.
+    Message {
+        /// To whom.
+        host: u32,
+        /// On which connection.
+        conn: ConnId,
+        /// From whom.
+        peer: u32,
+        /// What.
+        message: M,
+    },
+    /// A socket buffer has room again.
+    Room {
+        /// Whose.
+        host: u32,
+        /// Of which connection.
+        conn: ConnId,
+        /// Bytes.
+        bytes: u32,
+    },
+    /// The other side closed.
+    Closed {
+        /// Whose connection.
+        host: u32,
+        /// Which.
+        conn: ConnId,
+        /// How.
+        how: End,
+    },
+}
+
+/// Bytes of messages, from setting out to their end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Totals {
+    /// Have set out.
+    pub sent: u64,
+    /// Came to an open connection.
+    pub delivered: u64,
+    /// Came too late, or to nobody.
+    pub lost: u64,
+    /// Are between the two.
+    pub in_transit: u64,
+}
+
+/// Hosts, their links, and the connections between them, which carry messages of type `M`.
+#[derive(Debug)]
+pub struct Network<M> {
+    tcp: Tcp,
+    hosts: Vec<Host>,
+    /// Both directions of connection `c` are flows `2c` (from whoever dialled) and `2c + 1`.
+    flows: Vec<Flow>,
+    /// Events that name a connection, its flows or their chunks.
+    pending: Vec<u32>,
+    free: Vec<u32>,
+    dials: Pool<Dial>,
+    messages: Pool<Queued<M>>,
+    chunks: Pool<Chunk>,
+    /// Flows that have something to send since the last flush.
+    fresh: Vec<u32>,
+    totals: Totals,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Dial {
+    from: u32,
+    to: u32,
+    /// Which stay of the dialling host it belongs to.
+    stay: u32,
+    latency: Duration,
+    /// Known once the dial has reached the other side.
+    accepted: bool,
+    answered: bool,
+}
+
+impl<M> Network<M> {
+    /// A network without hosts.
+    pub fn new(tcp: Tcp) -> Self {
+        Self {
+            tcp,
+            hosts: Vec::new(),
+            flows: Vec::new(),
+            pending: Vec::new(),
+            free: Vec::new(),
+            dials: Pool::default(),
+            messages: Pool::default(),
+            chunks: Pool::default(),
+            fresh: Vec::new(),
+            totals: Totals::default(),
+        }
+    }
+
+    /// Adds a host, which is not there yet: its index, counted from 0.
+    pub fn add_host(&mut self, links: Links) -> u32 {
+        self.hosts.push(Host::new(links, self.tcp.mss + self.tcp.header));
+        self.hosts.len() as u32 - 1
+    }
+
+    /// Wire bytes that `host` has sent and received.
+    pub fn wire_bytes(&self, host: u32) -> (u64, u64) {
+        let host = &self.hosts[host as usize];
+        (host.uplink.sent_bytes, host.downlink.received_bytes)
+    }
+
+    /// Bytes of messages, from setting out to their end.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// The host at the other end of a connection; `None` when the connection is dead.
+    pub fn peer(&self, host: u32, conn: ConnId) -> Option<u32> {
+        self.flow_of(host, conn).map(|flow| self.flows[flow as usize].to)
+    }
+
+    /// Bytes that a socket buffer of `host` takes.
+    pub fn socket_buffer(&self, host: u32) -> u32 {
+        self.hosts[host as usize].links.socket_buffer
+    }
+
+    /// `host` can be reached from now on.
+    pub fn join(&mut self, host: u32) {
+        let host = &mut self.hosts[host as usize];
+        host.presence = Presence::Up;
+        host.stay += 1;
+    }
+
+    /// `host` goes and its connections end: so that the others learn of it after one latency (`how` is given), or in
+    /// silence, and then nobody answers a dial either.
+    pub fn leave<E: Copy + From<NetEvent>>(
+        &mut self,
+        now: Instant,
+        host: u32,
+        how: Option<End>,
+        queue: &mut Queue<E>,
+    ) {
+        let open: Vec<u32> = self.hosts[host as usize].open_flows(&self.flows).collect();
+        for flow in open {
+            self.end(now, flow, how, queue);
+        }
+        self.hosts[host as usize].presence = if how.is_some() { Presence::Down } else { Presence::Silent };
+    }
+
+    /// Opens a connection over a path of this one-way `latency`. [`Notice::Connected`] or [`Notice::DialFailed`]
+    /// comes a round trip later, or after the host's dial time-out.
+    pub fn dial<E: Copy + From<NetEvent>>(
+        &mut self,
+        now: Instant,
+        from: u32,
+        to: u32,
+        latency: Duration,
+        queue: &mut Queue<E>,
+    ) {
+        let host = &mut self.hosts[from as usize];
+        host.uplink.charge(now, self.tcp.header);
+        let dial = Dial { from, to, stay: host.stay, latency, accepted: false, answered: false };
+        let leaves = host.uplink.small_leaves(now, self.tcp.header);
+        queue.push(leaves + latency, NetEvent::Syn(self.dials.insert(dial)).into());
+    }
+
+    /// Puts a message of `bytes` into the socket buffer of a connection; whether that is open. `room` bytes come back
+    /// as [`Notice::Room`] when the message has left. Call [`Network::flush`] when an instant's messages are all
+    /// there.
+    pub fn send(&mut self, host: u32, conn: ConnId, message: M, bytes: u32, room: u32) -> bool {
+        let Some(index) = self.flow_of(host, conn) else { return false };
+        let flow = &mut self.flows[index as usize];
+        flow.waiting.push(&mut self.messages, Queued { message, bytes, room });
+        flow.waiting_bytes += bytes;
+        if flow.state == State::Idle {
+            flow.state = State::Fresh;
+            self.fresh.push(index);
+        }
+        true
+    }
+
+    /// Takes the first message that `wanted` holds for out of a socket buffer, unless it has begun to leave: its
+    /// `room`.
+    pub fn cancel(&mut self, host: u32, conn: ConnId, wanted: impl Fn(&M) -> bool) -> Option<u32> {
+        let flow = self.flow_of(host, conn)?;
+        let flow = &mut self.flows[flow as usize];
+        let begun = usize::from(flow.head_sent > 0);
+        let queued =
+            flow.waiting.remove_first(&mut self.messages, begun, |queued| wanted(&queued.message))?;
+        flow.waiting_bytes -= queued.bytes;
+        Some(queued.room)
+    }
+
+    /// Sends what was put into idle socket buffers of `host` since the last flush. The small messages of an instant to
+    /// one connection share a segment, and those that arrive together share an event.
+    pub fn flush<E: Copy + From<NetEvent>>(&mut self, now: Instant, host: u32, queue: &mut Queue<E>) {
+        if self.fresh.is_empty() {
+            return;
+        }
+        let mut fresh = std::mem::take(&mut self.fresh);
+        fresh.retain(|&flow| self.flows[flow as usize].state == State::Fresh);
+        for flow in &mut fresh {
+            let index = *flow;
+            match self.cut_small(now, index) {
+                Some(chunk) => *flow = chunk,
+                None => {
+                    self.start(now, index, queue);
+                    *flow = NONE;
+                }
+            }
+        }
+        let mut batch: Option<(Instant, u32)> = None;
+        for &chunk in fresh.iter().filter(|&&chunk| chunk != NONE) {
+            let uplink = &self.hosts[host as usize].uplink;
+            let leaves = uplink.small_leaves(now, self.chunks.get(chunk).wire);
+            let lands = self.set_out(leaves, chunk, leaves);
+            match batch {
+                Some((at, last)) if at == lands => self.chunks.get_mut(last).also = Some(chunk),
+                _ => queue.push(lands, NetEvent::Landed(chunk).into()),
+            }
+            batch = Some((lands, chunk));
+        }
+        fresh.clear();
+        self.fresh = fresh;
+        self.plan(host, queue);
+    }
+
+    /// Closes a connection: what waits to be sent is dropped, what is under way arrives, and then the other side
+    /// learns of it.
+    pub fn close<E: Copy + From<NetEvent>>(
+        &mut self,
+        now: Instant,
+        host: u32,
+        conn: ConnId,
+        queue: &mut Queue<E>,
+    ) {
+        if let Some(flow) = self.flow_of(host, conn) {
+            self.end(now, flow, Some(End::Close), queue);
+        }
+    }
+
+    /// Goes on at the time of an event that the network planned; what hosts are to be told goes to `notices`.
+    pub fn handle<E: Copy + From<NetEvent>>(
+        &mut self,
+        now: Instant,
+        event: NetEvent,
+        queue: &mut Queue<E>,
+        notices: &mut Vec<Notice<M>>,
+    ) {
+        match event {
+            NetEvent::Uplink(host) => self.uplink_wakes(now, host, queue, notices),
+            NetEvent::Landed(chunk) => self.landed(now, chunk, queue, notices),
+            NetEvent::Through(chunk) => {
+                let to = self.flows[self.chunks.get(chunk).flow as usize].to;
+                self.hosts[to as usize].downlink.leave_queue();
+                self.through(now, chunk, queue, notices);
+            }
+            NetEvent::Credit(flow) => self.credit(now, flow, queue),
+            NetEvent::Syn(dial) => self.syn(now, dial, queue),
+            NetEvent::SynAck(dial) => self.syn_ack(now, dial, queue, notices),
+            NetEvent::Accepted(flow) => self.accepted(flow, notices),
+        }
+    }
+
+    /// Panics if bytes are gone or came from nowhere.
+    pub fn check_invariants(&self) {
+        let Totals { sent, delivered, lost, in_transit } = self.totals;
+        assert_eq!(sent, delivered + lost + in_transit, "bytes are conserved: {:?}", self.totals);
+        let counted: u64 =
+            self.chunks.iter().filter(|chunk| chunk.wire > 0).map(|chunk| u64::from(chunk.bytes)).sum();
+        let serving = |flow: &&Flow| matches!(flow.state, State::Serving | State::Room);
+        let cut: u64 =
+            self.flows.iter().filter(serving).map(|flow| u64::from(self.chunks.get(flow.chunk).bytes)).sum();
+        assert_eq!(in_transit, counted - cut, "what is in transit is somewhere");
+    }
+}
+
+/// No chunk.
+const NONE: u32 = u32::MAX;

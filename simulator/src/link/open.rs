@@ -1,0 +1,159 @@
+//! How connections begin and end.
+
+use torrentlab_engine::time::Instant;
+
+use super::flow::{Flow, State};
+use super::{Dial, End, Fifo, NetEvent, Network, Notice, Presence};
+use crate::queue::Queue;
+use torrentlab_engine::time::Duration;
+use torrentlab_engine::units::ConnId;
+
+impl<M> Network<M> {
+    /// A dial reaches the other side.
+    pub(super) fn syn<E: Copy + From<NetEvent>>(&mut self, now: Instant, id: u32, queue: &mut Queue<E>) {
+        let dial = self.dials.get_mut(id);
+        let presence = self.hosts[dial.to as usize].presence;
+        dial.answered = presence != Presence::Silent;
+        dial.accepted = presence == Presence::Up;
+        let rest = match presence {
+            Presence::Silent => self.hosts[dial.from as usize].links.dial_timeout,
+            Presence::Up | Presence::Down => dial.latency,
+        };
+        queue.push(now + rest, NetEvent::SynAck(id).into());
+    }
+
+    /// The answer to a dial is back.
+    pub(super) fn syn_ack<E: Copy + From<NetEvent>>(
+        &mut self,
+        now: Instant,
+        id: u32,
+        queue: &mut Queue<E>,
+        notices: &mut Vec<Notice<M>>,
+    ) {
+        let Dial { from, to, stay, latency, accepted, answered } = self.dials.remove(id);
+        if self.hosts[from as usize].stay != stay || !self.is_up(from) {
+            return;
+        }
+        if !accepted || !self.is_up(to) {
+            return notices.push(Notice::DialFailed { host: from, peer: to, answered });
+        }
+        let flow = self.connect(from, to, latency);
+        let conn = self.flows[flow as usize].conn;
+        notices.push(Notice::Connected { host: from, conn, peer: to, outgoing: true });
+        self.pending[flow as usize / 2] += 1;
+        queue.push(now + latency, NetEvent::Accepted(flow).into());
+    }
+
+    /// A connection is open at the side that was dialled, too.
+    pub(super) fn accepted(&mut self, flow: u32, notices: &mut Vec<Notice<M>>) {
+        let back = &self.flows[flow as usize ^ 1];
+        if back.open {
+            let host = self.flows[flow as usize].to;
+            notices.push(Notice::Connected { host, conn: back.conn, peer: back.to, outgoing: false });
+        }
+        self.pending[flow as usize / 2] -= 1;
+        self.free_if_done(flow);
+    }
+
+    /// Makes both ends of a connection: the flow out of `from`.
+    fn connect(&mut self, from: u32, to: u32, latency: Duration) -> u32 {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.pending.push(0);
+            self.pending.len() as u32 - 1
+        });
+        let flow = 2 * index;
+        let there = self.hosts[from as usize].open(flow);
+        let back = self.hosts[to as usize].open(flow + 1);
+        let pair = [self.flow(there, to, latency), self.flow(back, from, latency)];
+        for (at, end) in (flow as usize..).zip(pair) {
+            match self.flows.get_mut(at) {
+                Some(old) => *old = end,
+                None => self.flows.push(end),
+            }
+        }
+        flow
+    }
+
+    fn flow(&self, conn: ConnId, to: u32, latency: Duration) -> Flow {
+        let receiver = &self.hosts[to as usize].links;
+        let in_pipe = receiver.down.map_or(0, |rate| {
+            (u128::from(rate) * u128::from(latency.as_nanos()) / 1_000_000_000).min(u128::from(u64::MAX / 2))
+                as u64
+        });
+        Flow {
+            to,
+            conn,
+            open: true,
+            state: State::Idle,
+            unacked: 0,
+            latency,
+            room: u64::from(receiver.queue) + in_pipe,
+            lands: Instant::ZERO,
+            cwnd: (self.tcp.mss * self.tcp.initial_window).min(receiver.window.max(self.tcp.mss)),
+            window: receiver.window.max(self.tcp.mss),
+            in_flight: 0,
+            chunk: 0,
+            head_sent: 0,
+            waiting_bytes: 0,
+            waiting: Fifo::default(),
+            sent: Fifo::default(),
+            credits: Fifo::default(),
+        }
+    }
+
+    /// Ends the sender's end of a flow and drops what has not set out; the other side learns of it where `how` is
+    /// given.
+    pub(super) fn end<E: Copy + From<NetEvent>>(
+        &mut self,
+        now: Instant,
+        index: u32,
+        how: Option<End>,
+        queue: &mut Queue<E>,
+    ) {
+        let from = self.sender(index);
+        let flow = &mut self.flows[index as usize];
+        if !flow.open {
+            return;
+        }
+        flow.open = false;
+        let (conn, to, chunk, state) = (flow.conn, flow.to, flow.chunk, flow.state);
+        flow.state = State::Idle;
+        while flow.waiting.pop(&mut self.messages).is_some() {}
+        self.hosts[from as usize].close(conn);
+        if matches!(state, State::Serving | State::Room) {
+            // The chunk's messages stay in `sent`, behind all that is under way, until the connection is freed.
+            self.chunks.remove(chunk);
+            if state == State::Serving {
+                self.hosts[from as usize].uplink.abandon(now, index);
+                self.plan(from, queue);
+            } else {
+                self.hosts[to as usize].downlink.give_up(index);
+                self.admit(now, to, queue);
+            }
+        }
+        if let Some(how) = how {
+            self.send_end(now, index, how, queue);
+        }
+        self.free_if_done(index);
+    }
+
+    /// Forgets a connection that is closed at both ends and that no event names.
+    pub(super) fn free_if_done(&mut self, flow: u32) {
+        let (one, other) = (flow as usize & !1, flow as usize | 1);
+        let connection = one / 2;
+        if self.pending[connection] > 0 || self.flows[one].open || self.flows[other].open {
+            return;
+        }
+        for index in [one, other] {
+            let flow = &mut self.flows[index];
+            while flow.sent.pop(&mut self.messages).is_some() {}
+            while flow.credits.pop(&mut self.chunks).is_some() {}
+        }
+        self.free.push(connection as u32);
+    }
+
+    /// The way out of an open connection.
+    pub(super) fn flow_of(&self, host: u32, conn: ConnId) -> Option<u32> {
+        self.hosts[host as usize].flow_of(conn)
+    }
+}

@@ -1,0 +1,199 @@
+//! Many small queues in one block of memory, which is as large as all of them ever were together.
+
+/// Marks the end of a list.
+const NIL: u32 = u32::MAX;
+
+/// The memory of many [`Fifo`]s: what leaves one makes room for the next, still warm in the cache.
+#[derive(Debug)]
+pub struct Pool<T> {
+    slots: Vec<Slot<T>>,
+    free: u32,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    value: Option<T>,
+    next: u32,
+}
+
+/// A queue whose items lie in a [`Pool`].
+#[derive(Clone, Copy, Debug)]
+pub struct Fifo {
+    head: u32,
+    tail: u32,
+}
+
+impl<T> Default for Pool<T> {
+    fn default() -> Self {
+        Self { slots: Vec::new(), free: NIL }
+    }
+}
+
+impl Default for Fifo {
+    fn default() -> Self {
+        Self { head: NIL, tail: NIL }
+    }
+}
+
+impl<T> Pool<T> {
+    /// Stores `value`; where.
+    pub fn insert(&mut self, value: T) -> u32 {
+        let slot = Slot { value: Some(value), next: NIL };
+        match self.free {
+            NIL => {
+                self.slots.push(slot);
+                self.slots.len() as u32 - 1
+            }
+            index => {
+                self.free = std::mem::replace(&mut self.slots[index as usize], slot).next;
+                index
+            }
+        }
+    }
+
+    /// What is stored at `index`.
+    ///
+    /// # Panics
+    /// When nothing is.
+    pub fn get(&self, index: u32) -> &T {
+        self.slots[index as usize].value.as_ref().expect("the slot is in use")
+    }
+
+    /// What is stored at `index`, to be changed.
+    ///
+    /// # Panics
+    /// When nothing is.
+    pub fn get_mut(&mut self, index: u32) -> &mut T {
+        self.slots[index as usize].value.as_mut().expect("the slot is in use")
+    }
+
+    /// Takes out what is stored at `index`.
+    ///
+    /// # Panics
+    /// When nothing is.
+    pub fn remove(&mut self, index: u32) -> T {
+        let slot = &mut self.slots[index as usize];
+        let value = slot.value.take().expect("the slot is in use");
+        slot.next = self.free;
+        self.free = index;
+        value
+    }
+
+    /// Everything that is stored, in no order that means anything.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().filter_map(|slot| slot.value.as_ref())
+    }
+}
+
+impl Fifo {
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.head == NIL
+    }
+
+    /// Adds `value` at the back.
+    pub fn push<T>(&mut self, pool: &mut Pool<T>, value: T) {
+        let index = pool.insert(value);
+        self.push_slot(pool, index);
+    }
+
+    /// Adds a value that is in the pool already, at the back.
+    pub fn push_slot<T>(&mut self, pool: &mut Pool<T>, index: u32) {
+        pool.slots[index as usize].next = NIL;
+        match self.tail {
+            NIL => self.head = index,
+            tail => pool.slots[tail as usize].next = index,
+        }
+        self.tail = index;
+    }
+
+    /// The value at the front.
+    pub fn front<'p, T>(&self, pool: &'p Pool<T>) -> Option<&'p T> {
+        (self.head != NIL).then(|| pool.get(self.head))
+    }
+
+    /// The values in order.
+    pub fn iter<'p, T>(&self, pool: &'p Pool<T>) -> impl Iterator<Item = &'p T> {
+        let mut index = self.head;
+        std::iter::from_fn(move || {
+            let slot = pool.slots.get(index as usize)?;
+            index = slot.next;
+            slot.value.as_ref()
+        })
+    }
+
+    /// Takes the value at the front out.
+    pub fn pop<T>(&mut self, pool: &mut Pool<T>) -> Option<T> {
+        let index = self.pop_slot(pool)?;
+        Some(pool.remove(index))
+    }
+
+    /// Moves the value at the front to the back of `other`.
+    pub fn move_front<T>(&mut self, pool: &mut Pool<T>, other: &mut Self) {
+        if let Some(index) = self.pop_slot(pool) {
+            other.push_slot(pool, index);
+        }
+    }
+
+    /// Takes out the first value behind the first `skip` that `wanted` holds for.
+    pub fn remove_first<T>(
+        &mut self,
+        pool: &mut Pool<T>,
+        skip: usize,
+        wanted: impl Fn(&T) -> bool,
+    ) -> Option<T> {
+        let (mut before, mut index, mut nth) = (NIL, self.head, 0);
+        while index != NIL {
+            let next = pool.slots[index as usize].next;
+            if nth >= skip && wanted(pool.get(index)) {
+                match before {
+                    NIL => self.head = next,
+                    before => pool.slots[before as usize].next = next,
+                }
+                if next == NIL {
+                    self.tail = before;
+                }
+                return Some(pool.remove(index));
+            }
+            (before, index, nth) = (index, next, nth + 1);
+        }
+        None
+    }
+
+    fn pop_slot<T>(&mut self, pool: &Pool<T>) -> Option<u32> {
+        let index = self.head;
+        if index == NIL {
+            return None;
+        }
+        self.head = pool.slots[index as usize].next;
+        if self.head == NIL {
+            self.tail = NIL;
+        }
+        Some(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_share_a_pool_and_keep_their_order() {
+        let (mut pool, mut a, mut b) = (Pool::default(), Fifo::default(), Fifo::default());
+        for value in 0..5 {
+            a.push(&mut pool, value);
+            b.push(&mut pool, value + 10);
+        }
+        assert_eq!(a.remove_first(&mut pool, 0, |&v| v == 4), Some(4));
+        assert_eq!(a.remove_first(&mut pool, 3, |&v| v == 2), None, "the first three are passed over");
+        assert_eq!(a.remove_first(&mut pool, 0, |&v| v == 0), Some(0));
+        a.move_front(&mut pool, &mut b);
+        a.push(&mut pool, 9);
+        let drain =
+            |fifo: &mut Fifo, pool: &mut Pool<i32>| std::iter::from_fn(|| fifo.pop(pool)).collect::<Vec<_>>();
+        assert_eq!(drain(&mut a, &mut pool), [2, 3, 9]);
+        assert_eq!(drain(&mut b, &mut pool), [10, 11, 12, 13, 14, 1]);
+        assert_eq!(pool.slots.len(), 10, "memory is used again");
+        assert!(a.is_empty() && b.is_empty());
+    }
+}
