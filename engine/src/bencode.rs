@@ -87,6 +87,11 @@ pub fn decode(input: &[u8], keys: Keys) -> Result<Value<'_>, Error> {
     }
 }
 
+/// A stranger's string as text that is fit to be shown: no control characters, no more than `max_chars`.
+pub fn printable(bytes: &[u8], max_chars: usize) -> String {
+    String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).take(max_chars).collect()
+}
+
 impl<'a> Value<'a> {
     /// The number, if it is one.
     pub const fn as_int(&self) -> Option<i64> {

@@ -2,5 +2,14 @@
 
 mod announce;
 pub mod client;
+mod query;
+mod reply;
+mod scrape;
+pub mod server;
 
 pub use announce::{Announce, AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerFailure};
+pub use query::{AnnounceQuery, QueryError, announce_url, parse_announce_query};
+pub use reply::{MAX_PEERS, decode_announce_reply, encode_announce_reply, encode_refusal};
+pub use scrape::{
+    MAX_SCRAPE, ScrapeReply, SwarmCounts, decode_scrape, encode_scrape, parse_scrape_query, scrape_url,
+};

@@ -29,8 +29,10 @@ pub struct ExtensionHandshake {
 impl ExtensionHandshake {
     /// The most bytes that a handshake may have.
     pub const MAX_LEN: usize = 64 * 1024;
-    /// The most extensions that are kept, and the most bytes of a name that is.
-    const MAX_NAMES: usize = 64;
+    /// The most extensions that are kept.
+    const MAX_EXTENSIONS: usize = 64;
+    /// The most characters of a name that are kept.
+    const MAX_NAME: usize = 64;
 
     /// Reads the payload of an extended message with id 0. Fields of the wrong type or range count as not given.
     ///
@@ -45,7 +47,7 @@ impl ExtensionHandshake {
         Ok(Self {
             messages: dict.get("m").and_then(Value::as_dict).map(messages).unwrap_or_default(),
             port: dict.int("p").and_then(|port| port.try_into().ok()).filter(|&port| port != 0),
-            client: dict.bytes("v").map(client_name),
+            client: dict.bytes("v").map(|name| bencode::printable(name, Self::MAX_NAME)),
             your_ip: dict.bytes("yourip").and_then(ip_from_bytes),
             reqq: dict.int("reqq").and_then(|reqq| reqq.try_into().ok()).filter(|&reqq| reqq != 0),
             upload_only: dict.int("upload_only").is_some_and(|flag| flag != 0),
@@ -102,15 +104,10 @@ pub enum ExtensionError {
 fn messages(dict: &Dict<'_>) -> BTreeMap<String, u8> {
     let named = dict.iter().filter_map(|(name, id)| {
         let name =
-            std::str::from_utf8(name).ok().filter(|name| name.len() <= ExtensionHandshake::MAX_NAMES)?;
+            std::str::from_utf8(name).ok().filter(|name| name.len() <= ExtensionHandshake::MAX_NAME)?;
         Some((name.to_owned(), u8::try_from(id.as_int()?).ok()?))
     });
-    named.take(ExtensionHandshake::MAX_NAMES).collect()
-}
-
-/// The name without control characters and without what is beyond reason; "a utf-8 encoded string" (BEP 10).
-fn client_name(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).take(64).collect()
+    named.take(ExtensionHandshake::MAX_EXTENSIONS).collect()
 }
 
 fn ip_from_bytes(bytes: &[u8]) -> Option<IpAddr> {
