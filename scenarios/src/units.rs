@@ -153,6 +153,7 @@ impl Frequency {
 /// A unit and how many base units it holds.
 type Unit = (&'static str, u64);
 
+const BIT_RATES: &[Unit] = RATES.split_at(4).0;
 const RATES: &[Unit] = &[
     ("bit/s", 1),
     ("kbit/s", 1_000),
@@ -241,16 +242,21 @@ impl FromStr for Frequency {
 }
 
 impl fmt::Display for Rate {
-    /// In the unit that makes the shortest text; bits before bytes.
+    /// In bits while that is short, as links are spoken of; else in the unit that makes the shortest text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == Self::UNLIMITED { f.write_str("unlimited") } else { write_shortest(f, self.0, RATES) }
+        const SHORT: usize = "12.5 Mbit/s".len();
+        if *self == Self::UNLIMITED {
+            return f.write_str("unlimited");
+        }
+        let bits = shortest(self.0, BIT_RATES);
+        f.write_str(&if bits.len() <= SHORT { bits } else { shortest(self.0, RATES) })
     }
 }
 
 impl fmt::Display for Size {
     /// In the unit that makes the shortest text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_shortest(f, self.0, SIZES)
+        f.write_str(&shortest(self.0, SIZES))
     }
 }
 
@@ -352,14 +358,14 @@ fn read_decimal(number: &str) -> Option<(u128, u32)> {
     Some((digits, decimals))
 }
 
-/// Writes `value` in the unit that makes the shortest text; the first of equals.
-fn write_shortest(f: &mut fmt::Formatter<'_>, value: u64, units: &[Unit]) -> fmt::Result {
+/// `value` in the unit that makes the shortest text; the first of equals.
+fn shortest(value: u64, units: &[Unit]) -> String {
     let written = |(unit, factor): &Unit| decimal(value, *factor).map(|number| format!("{number} {unit}"));
-    let shortest = units.iter().filter_map(written).min_by_key(String::len);
-    f.write_str(&shortest.expect("every value is a whole number of base units"))
+    let texts = units.iter().filter_map(written);
+    texts.min_by_key(String::len).expect("every value is a whole number of base units")
 }
 
-/// `value / factor` in decimals, if three of them (four for `%`) say it exactly.
+/// `value / factor` in decimals, if six of them say it exactly.
 fn decimal(value: u64, factor: u64) -> Option<String> {
     let (whole, rest) = (value / factor, value % factor);
     if rest == 0 {
