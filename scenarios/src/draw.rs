@@ -58,7 +58,7 @@ pub enum InitialPieces {
     List(Vec<(u32, u32)>),
 }
 
-/// How many regular upload slots a client has.
+/// How many upload slots a client has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Slots {
     /// Always so many.

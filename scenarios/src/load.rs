@@ -125,9 +125,16 @@ fn explain(message: &str, path: &[String]) -> ScenarioError {
             );
         }
     }
+    if message.starts_with("wanted exactly 1 element") {
+        let path = path.join(".");
+        return ScenarioError::new(
+            format!("`{path}` takes one form, not several"),
+            format!("leave one; to change the form with --set, set the whole: {path}={{ ... }}"),
+        );
+    }
     match message.split_once(", expected ") {
         Some((wrong, expected)) => ScenarioError::new(wrong, format!("write {}", plain(expected))),
-        None => ScenarioError::new(message, "it takes one form at a time: set the whole of it"),
+        None => ScenarioError::new(message, "docs/reference/scenario.md has the forms of all fields"),
     }
 }
 

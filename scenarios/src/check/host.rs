@@ -56,9 +56,7 @@ impl Check<'_> {
     }
 
     fn whom(&self, path: &str, class: &HostClass) -> Checked {
-        for (field, name) in
-            [("picker", &class.picker), ("choker", &class.choker), ("seed_choker", &class.seed_choker)]
-        {
+        for (field, name) in [("picker", &class.picker), ("choker", &class.choker)] {
             let at = format!("{path}.{field}");
             self.require(
                 !name.is_empty(),
@@ -109,16 +107,13 @@ impl Check<'_> {
             let hint = "leave it out for no limit; one who gives nothing is behaviour = \"free-rider\"";
             self.flows(rate, &format!("{path}.{field}"), hint)?;
         }
-        let serves = limits.slots != Slots::Fixed(0) || limits.optimistic_slots > 0;
-        let hint = "write slots = 4, or behaviour = \"free-rider\" for one who gives nothing";
-        self.require(serves, &format!("{path}.slots"), "a client without unchoke slots", hint)?;
+        self.slots(path, limits)?;
         let times = [
-            ("rechoke", limits.rechoke),
-            ("optimistic", limits.optimistic),
             ("snub_timeout", limits.snub_timeout),
             ("dial_timeout", limits.dial_timeout),
+            ("handshake_timeout", limits.handshake_timeout),
             ("redial", limits.redial),
-            ("request_timeout", limits.request_timeout),
+            ("keep_alive", limits.keep_alive),
             ("request_queue_time", limits.request_queue_time),
             ("peer_timeout", limits.peer_timeout),
         ];
@@ -129,7 +124,33 @@ impl Check<'_> {
             ("max_requests", limits.max_requests),
             ("reqq", limits.reqq),
         ];
-        numbers.iter().try_for_each(|&(field, number)| self.at_least_one(number, &format!("{path}.{field}")))
+        numbers
+            .iter()
+            .try_for_each(|&(field, number)| self.at_least_one(number, &format!("{path}.{field}")))?;
+        let message = format!("`redial` begins at {} already", limits.redial);
+        let grows = limits.redial_max >= limits.redial;
+        self.require(grows, &format!("{path}.redial_max"), message, "raise redial_max, or lower redial")
+    }
+
+    fn slots(&self, path: &str, limits: &Limits) -> Checked {
+        if let Slots::Fixed(slots) = limits.slots {
+            let hint = "write slots = 4, or behaviour = \"free-rider\" for one who gives nothing";
+            self.require(slots > 0, &format!("{path}.slots"), "a client without unchoke slots", hint)?;
+            let message = format!("{} of {slots} slots cannot be optimistic", limits.optimistic_slots);
+            let fits = limits.optimistic_slots <= slots;
+            self.require(
+                fits,
+                &format!("{path}.optimistic_slots"),
+                message,
+                "`slots` includes the optimistic ones",
+            )?;
+        }
+        self.positive(limits.rechoke, &format!("{path}.rechoke"))?;
+        self.positive(limits.optimistic, &format!("{path}.optimistic"))?;
+        let rounds = limits.optimistic.as_nanos().is_multiple_of(limits.rechoke.as_nanos());
+        let message = format!("optimistic slots change with every so many rechokes of {}", limits.rechoke);
+        let hint = format!("write a multiple of {}", limits.rechoke);
+        self.require(rounds, &format!("{path}.optimistic"), message, hint)
     }
 
     fn churn(&self, path: &str, class: &HostClass) -> Checked {

@@ -21,18 +21,16 @@ pub struct HostClass {
     /// What sort of peer they are.
     #[serde(default)]
     pub behaviour: Behaviour,
-    /// What they have when they first join; `"all"` for seeds unless said otherwise.
+    /// What they have when they first join. Without it, a seed has everything and the others have nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pieces: Option<InitialPieces>,
     /// Which piece they ask for next, by the strategy's name.
     #[serde(default = "rarest_first")]
     pub picker: String,
-    /// Whom they unchoke while they download, by the strategy's name.
+    /// Whom they unchoke, by the strategy's name. `"tit-for-tat"` is so while they download; once they have
+    /// everything it serves by upload rate, with rotation.
     #[serde(default = "tit_for_tat")]
     pub choker: String,
-    /// Whom they unchoke once they have everything, by the strategy's name.
-    #[serde(default = "upload_rate")]
-    pub seed_choker: String,
     /// Whom they connect to. `"seeds"` makes a client of a client–server system of them: they ask the seeds alone
     /// and upload to nobody.
     #[serde(default)]
@@ -132,42 +130,48 @@ pub struct Limits {
     pub down_per_conn: Rate,
     /// Uploads in each unchoke slot.
     pub up_per_slot: Rate,
-    /// Regular unchoke slots. 4 in BEP 3: "reciprocation and number of uploads capping is managed by unchoking the
-    /// four peers which have the best upload rate and are interested".
+    /// Unchoke slots, optimistic ones included. BEP 3: "unchoking the four peers which have the best upload rate and
+    /// are interested", of which the optimistic one "counts as one of the four".
     pub slots: Slots,
-    /// Unchoke slots that rotate regardless of what the peer gives (BEP 3: "a single peer").
+    /// How many of the slots are optimistic: they rotate, whatever the peer gives. BEP 3: "a single peer".
     pub optimistic_slots: u32,
     /// From one choice of regular slots to the next. BEP 3: "changing who's choked once every ten seconds".
     pub rechoke: Span,
-    /// How long a peer keeps an optimistic slot. BEP 3: "rotates every 30 seconds".
+    /// How long a peer keeps an optimistic slot: a multiple of `rechoke`. BEP 3: "rotates every 30 seconds".
     pub optimistic: Span,
-    /// A peer that sends nothing for so long is snubbed: no reciprocation, and it is asked for one block only.
-    /// Cohen 2003: "over a minute".
+    /// A peer that sends nothing for so long is snubbed: it gets no slot in return, is asked for one block only, and
+    /// what it was asked for is asked of others. Cohen 2003: "over a minute".
     pub snub_timeout: Span,
     /// Connections at most. Transmission's `peer-limit-per-torrent`.
     pub connections: u32,
-    /// The client dials until it has so many connections; the rest is for those who dial it. Mainline's
-    /// `min_peers` and `max_initiate` work like this.
+    /// The client dials until it has so many connections (never more than `connections`); the rest is for those who
+    /// dial it. Mainline's `max_initiate` works like this.
     pub dial_target: u32,
-    /// Dials under way at most. Windows XP SP2 allowed 10, and clients kept to it.
+    /// Dials under way at most. Windows XP SP2 allowed 10, and clients stayed below.
     pub half_open: u32,
-    /// A dial that is not answered is given up.
+    /// A dial that is not answered is given up. libtorrent's `peer_connect_timeout`.
     pub dial_timeout: Span,
+    /// A connection without a whole handshake is given up.
+    pub handshake_timeout: Span,
     /// How long to wait before a peer that could not be reached is dialled again, at first; it doubles each time.
-    /// libtorrent's `min_reconnect_time`.
     pub redial: Span,
-    /// Peers to ask of the tracker. BEP 3 clients ask for 50.
+    /// What `redial` does not grow beyond.
+    pub redial_max: Span,
+    /// Peers to ask of the tracker. "Typically defaults to 50 peers", says the specification at theory.org.
     pub numwant: u32,
-    /// Requests are kept in flight for so much time at the peer's present rate. libtorrent's `request_queue_time`.
+    /// Requests are kept in flight for so much time at the peer's present rate, beyond the way there and back.
+    /// libtorrent's `request_queue_time`.
     pub request_queue_time: Span,
     /// Requests in flight to one peer at most. libtorrent's `max_out_request_queue`.
     pub max_requests: u32,
-    /// Requests of one peer that the client holds, as it says in `reqq` (BEP 10). libtorrent's
-    /// `max_allowed_in_request_queue`.
+    /// Requests of one peer that the client holds, as it says in `reqq` (BEP 10).
     pub reqq: u32,
-    /// A block that does not come is asked of someone else. libtorrent's `request_timeout`.
-    pub request_timeout: Span,
-    /// A connection without a message for so long is closed. BEP 3 sends keep-alives each two minutes.
+    /// Pieces that a newcomer may have without a slot (BEP 6 suggests 10; mainline grants none).
+    pub allowed_fast: u32,
+    /// After so much silence of its own the client sends a keep-alive. BEP 3: "generally sent once every two
+    /// minutes".
+    pub keep_alive: Span,
+    /// A connection that is silent for so long is given up; longer than others' `keep_alive`.
     pub peer_timeout: Span,
 }
 
@@ -186,15 +190,18 @@ impl Default for Limits {
             snub_timeout: Span::from_secs(60),
             connections: 50,
             dial_target: 30,
-            half_open: 10,
+            half_open: 8,
             dial_timeout: Span::from_secs(15),
-            redial: Span::from_secs(60),
+            handshake_timeout: Span::from_secs(20),
+            redial: Span::from_secs(10),
+            redial_max: Span::from_secs(600),
             numwant: 50,
             request_queue_time: Span::from_secs(3),
             max_requests: 500,
-            reqq: 2000,
-            request_timeout: Span::from_secs(60),
-            peer_timeout: Span::from_secs(150),
+            reqq: 500,
+            allowed_fast: 0,
+            keep_alive: Span::from_secs(110),
+            peer_timeout: Span::from_secs(180),
         }
     }
 }
@@ -225,10 +232,6 @@ fn rarest_first() -> String {
 
 fn tit_for_tat() -> String {
     "tit-for-tat".to_owned()
-}
-
-fn upload_rate() -> String {
-    "upload-rate".to_owned()
 }
 
 fn yes() -> bool {

@@ -34,8 +34,8 @@ pub struct Tracker {
     pub interval: Span,
     /// How long clients are told to wait before any other announce.
     pub min_interval: Span,
-    /// Peers in an answer when the client does not say how many it wants. "If not given, the default is 50" is the
-    /// common practice.
+    /// Peers in an answer when the client does not say how many it wants: "typically defaults to 50 peers", says the
+    /// specification at theory.org.
     pub numwant: u32,
     /// Peers in an answer at most.
     pub numwant_max: u32,
