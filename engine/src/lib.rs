@@ -10,6 +10,8 @@ pub mod choker;
 pub mod dice;
 pub mod metainfo;
 pub mod meter;
+#[cfg(feature = "net")]
+pub mod net;
 pub mod node;
 pub mod picker;
 pub mod time;

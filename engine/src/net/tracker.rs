@@ -1,0 +1,142 @@
+//! The tracker on HTTP: `/announce` (BEP 3), `/scrape` (BEP 48), and a page of counts at `/`.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::select;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::platform::Platform;
+use crate::dice::Dice;
+use crate::time::Duration;
+use crate::tracker::server::Tracker;
+use crate::tracker::{
+    ScrapeReply, encode_announce_reply, encode_refusal, encode_scrape, parse_announce_query,
+    parse_scrape_query,
+};
+
+/// How long the head of a request may take; a connection that is kept alive must ask again within it.
+const HEAD_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+/// No connection lives longer, however busy it keeps itself.
+const CONN_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest head of a request.
+const MAX_HEAD: usize = 8 * 1024;
+/// The most connections at once; who is beyond waits.
+const MAX_CONNS: usize = 512;
+/// The pause after the system could not accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// A tracker that answers over HTTP.
+pub struct TrackerServer<P: Platform> {
+    platform: P,
+    state: Arc<Mutex<(Tracker, Dice)>>,
+}
+
+impl<P: Platform> TrackerServer<P> {
+    /// A server in front of `tracker`; `dice` choose which peers a member is given.
+    pub fn new(platform: P, tracker: Tracker, dice: Dice) -> Self {
+        Self { platform, state: Arc::new(Mutex::new((tracker, dice))) }
+    }
+
+    /// Answers for ever.
+    pub async fn run(self, listener: P::Listener) -> Infallible {
+        let mut tasks = JoinSet::new();
+        let free = Arc::new(Semaphore::new(MAX_CONNS));
+        loop {
+            let permit = Arc::clone(&free).acquire_owned().await.expect("the semaphore is never closed");
+            while tasks.try_join_next().is_some() {}
+            match self.platform.accept(&listener).await {
+                Ok((stream, addr)) => {
+                    let conn = converse(self.platform.clone(), stream, addr.ip(), Arc::clone(&self.state));
+                    tasks.spawn(async move {
+                        conn.await;
+                        drop(permit);
+                    });
+                }
+                Err(_) => self.platform.sleep_until(self.platform.now() + ACCEPT_PAUSE).await,
+            }
+        }
+    }
+}
+
+/// Answers one connection to its end.
+async fn converse<P: Platform>(
+    platform: P,
+    stream: P::Stream,
+    from: IpAddr,
+    state: Arc<Mutex<(Tracker, Dice)>>,
+) {
+    let give_up = platform.sleep_until(platform.now() + CONN_TIMEOUT);
+    let service = service_fn(|request: Request<Incoming>| {
+        let response = answer(&platform, &state, from, &request);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD);
+    // A date would be read off the wall clock, which a simulated platform must not see.
+    http.auto_date_header(false);
+    select! {
+        biased;
+        // What goes wrong on a connection is the client's concern.
+        _ = http.serve_connection(TokioIo::new(stream), service) => {}
+        () = give_up => {}
+    }
+}
+
+fn answer<P: Platform>(
+    platform: &P,
+    state: &Mutex<(Tracker, Dice)>,
+    from: IpAddr,
+    request: &Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let mut state = state.lock().expect("the tracker does not panic");
+    let (tracker, dice) = &mut *state;
+    let query = request.uri().query().unwrap_or_default();
+    let (status, body) = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/announce") => {
+            let reply = parse_announce_query(query).map_err(|error| error.to_string()).and_then(|asked| {
+                let reply = tracker.announce(platform.now(), from, &asked.request, dice);
+                reply
+                    .map(|reply| encode_announce_reply(&reply, asked.compact))
+                    .map_err(|refused| refused.to_string())
+            });
+            // Clients look into the body, and many do so only where the status is 200.
+            (StatusCode::OK, reply.unwrap_or_else(|reason| encode_refusal(&reason)))
+        }
+        (&Method::GET, "/scrape") => (StatusCode::OK, scrape(tracker, query)),
+        (&Method::GET, "/") => (StatusCode::OK, status(tracker).into_bytes()),
+        _ => (StatusCode::NOT_FOUND, b"there is /announce, /scrape and /\n".to_vec()),
+    };
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}
+
+fn scrape(tracker: &Tracker, query: &str) -> Vec<u8> {
+    match parse_scrape_query(query) {
+        Ok(torrents) => {
+            let known = torrents.into_iter().filter_map(|torrent| Some((torrent, tracker.scrape(&torrent)?)));
+            encode_scrape(&known.collect::<ScrapeReply>())
+        }
+        Err(error) => encode_refusal(&error.to_string()),
+    }
+}
+
+fn status(tracker: &Tracker) -> String {
+    let stats = tracker.stats();
+    format!(
+        "torrentlab tracker\nannounces: {} started, {} completed, {} stopped, {} regular, {} refused\n",
+        stats.started, stats.completed, stats.stopped, stats.regular, stats.refused
+    )
+}
