@@ -1,10 +1,20 @@
 //! Whom to upload to.
 
+mod deal;
+mod leeching;
+mod rotation;
+mod seeding;
+mod standard;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use crate::dice::Dice;
 use crate::time::Instant;
 use crate::units::ConnId;
+
+pub use standard::{Slots, Standard, StandardConfig};
 
 /// A policy over upload slots.
 pub trait Choker: fmt::Debug + Send {
