@@ -133,8 +133,20 @@ fn explain(message: &str, path: &[String]) -> ScenarioError {
         );
     }
     match message.split_once(", expected ") {
-        Some((wrong, expected)) => ScenarioError::new(wrong, format!("write {}", plain(expected))),
+        Some((wrong, expected)) => {
+            ScenarioError::new(unexpected(wrong), format!("write {}", plain(expected)))
+        }
         None => ScenarioError::new(message, "docs/reference/scenario.md has the forms of all fields"),
+    }
+}
+
+/// What serde calls an invalid type or value, in TOML's words.
+fn unexpected(wrong: &str) -> String {
+    let found = wrong.trim_start_matches("invalid type: ").trim_start_matches("invalid value: ");
+    match found {
+        "sequence" => "unexpected list".to_owned(),
+        "map" => "unexpected table".to_owned(),
+        _ => format!("unexpected {found}"),
     }
 }
 
@@ -142,7 +154,6 @@ fn explain(message: &str, path: &[String]) -> ScenarioError {
 fn plain(expected: &str) -> &str {
     match expected {
         "u32" => "a whole number from 0 to 4294967295",
-        "u64" => "a whole number that is not negative",
         "a string" => "text in quotes",
         "a boolean" => "true or false",
         "f64" => "a number",

@@ -200,7 +200,12 @@ fn locate(document: &Document<String>, spot: &Spot) -> Option<Range<usize>> {
 fn syntax_error(message: &str) -> ScenarioError {
     let message = message.lines().next().unwrap_or("this is no TOML");
     let message = message.split_once(", expected").map_or(message, |(wrong, _)| wrong);
-    ScenarioError::new(message, "text and quantities stand in quotes: up = \"2 Mbit/s\"")
+    let hint = match message {
+        "duplicate key" => "write each field and each table once",
+        _ if message.contains("quoted") => "text and quantities stand in quotes: up = \"2 Mbit/s\"",
+        _ => "https://toml.io shows how TOML is written",
+    };
+    ScenarioError::new(message, hint)
 }
 
 /// "did you mean ...?", or all that there is to choose from.

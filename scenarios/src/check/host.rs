@@ -148,7 +148,7 @@ impl Check<'_> {
         self.positive(limits.rechoke, &format!("{path}.rechoke"))?;
         self.positive(limits.optimistic, &format!("{path}.optimistic"))?;
         let rounds = limits.optimistic.as_nanos().is_multiple_of(limits.rechoke.as_nanos());
-        let message = format!("optimistic slots change with every so many rechokes of {}", limits.rechoke);
+        let message = format!("`optimistic` is {}, no multiple of `rechoke`", limits.optimistic);
         let hint = format!("write a multiple of {}", limits.rechoke);
         self.require(rounds, &format!("{path}.optimistic"), message, hint)
     }

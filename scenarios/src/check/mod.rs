@@ -128,13 +128,9 @@ impl Check<'_> {
         let shared = || self.scenario.hosts.iter().filter(|(_, class)| class.share.is_some());
         let Some((first, _)) = shared().next() else {
             let path = "swarm.leechers";
-            let hint = "give the classes a share of it instead of their count, or leave it out";
-            return self.require(
-                self.scenario.swarm.leechers.is_none(),
-                path,
-                "no class has a share of it",
-                hint,
-            );
+            let hint = "write share = \"100%\" instead of the class's count, or leave this out";
+            let message = "the number of leechers is given, but no class has a share of it";
+            return self.require(self.scenario.swarm.leechers.is_none(), path, message, hint);
         };
         let path = format!("hosts.{first}.share");
         let known = self.scenario.swarm.leechers.is_some();

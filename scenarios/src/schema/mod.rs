@@ -32,7 +32,7 @@ pub struct Scenario {
     pub claim: String,
     /// The seed of all randomness.
     #[serde(default = "one")]
-    pub seed: u64,
+    pub seed: u32,
     /// When the run is over: `"all-done"` (nobody is left who still downloads or is still to come),
     /// `{ time = "1 h" }`, or `{ steady = { warm_up = "1 h", window = "2 h" } }`.
     #[serde(default)]
@@ -115,7 +115,7 @@ impl Scenario {
 
 const PPM: u64 = 1_000_000;
 
-fn one() -> u64 {
+fn one() -> u32 {
     1
 }
 
