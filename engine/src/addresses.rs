@@ -56,6 +56,8 @@ struct Entry {
     due: Instant,
     /// In a row.
     failures: u8,
+    /// Connections to the peer: two for a moment, when both sides dialled.
+    links: u8,
     state: State,
     seed: bool,
 }
@@ -103,7 +105,7 @@ impl AddressBook {
         if !is_dialable(addr) || self.is_banned(addr.ip()) {
             return;
         }
-        let entry = Entry { addr, due: now, failures: 0, state: State::Idle, seed: false };
+        let entry = Entry { addr, due: now, failures: 0, links: 0, state: State::Idle, seed: false };
         if self.entries.len() < self.config.capacity {
             self.entries.insert(at, entry);
         } else if let Some(worst) = self.least_promising() {
@@ -131,18 +133,25 @@ impl AddressBook {
         addr
     }
 
-    /// We are connected to the peer that listens at `addr`, whoever dialled.
+    /// A connection to the peer that listens at `addr` is open, whoever dialled. To be followed by one
+    /// [`AddressBook::parted`] or [`AddressBook::failed`].
     pub fn connected(&mut self, addr: SocketAddr, now: Instant) {
         self.add(addr, now);
-        self.set(addr, State::Connected);
+        let Ok(at) = self.find(addr) else { return };
+        let entry = &mut self.entries[at];
+        if entry.state != State::Ourselves {
+            entry.links = entry.links.saturating_add(1);
+            entry.state = State::Connected;
+        }
     }
 
     /// The dial to `addr` failed, or the connection ended before it was any good: the next dial is put off, longer each
-    /// time.
+    /// time. While another connection to the same peer is open, nothing changes.
     pub fn failed(&mut self, addr: SocketAddr, now: Instant, dice: &mut Dice) {
         let Ok(at) = self.find(addr) else { return };
         let entry = &mut self.entries[at];
-        if entry.state == State::Ourselves {
+        entry.links = entry.links.saturating_sub(1);
+        if entry.state == State::Ourselves || entry.links > 0 {
             return;
         }
         entry.failures += 1;
@@ -168,7 +177,9 @@ impl AddressBook {
     /// `addr` is where we listen ourselves: it is kept, so that it is not dialled again.
     pub fn is_ourselves(&mut self, addr: SocketAddr, now: Instant) {
         self.add(addr, now);
-        self.set(addr, State::Ourselves);
+        if let Ok(at) = self.find(addr) {
+            self.entries[at].state = State::Ourselves;
+        }
     }
 
     /// The peer at `addr` has everything: of no use once we have everything too.
@@ -206,18 +217,17 @@ impl AddressBook {
             assert!(entry.failures < self.config.give_up_after, "{} should be forgotten", entry.addr);
             assert!(!entry.is_wanted(self.seeding) || self.next_due <= entry.due, "{} is late", entry.addr);
             assert!(!self.is_banned(entry.addr.ip()), "{} is banned", entry.addr);
+            let links = entry.links > 0;
+            assert!(
+                entry.state == State::Ourselves || links == (entry.state == State::Connected),
+                "{entry:?}"
+            );
         }
     }
 
     fn find(&self, addr: SocketAddr) -> Result<usize, usize> {
         let addr = canonical(addr);
         self.entries.binary_search_by_key(&addr, |entry| entry.addr)
-    }
-
-    fn set(&mut self, addr: SocketAddr, state: State) {
-        if let Ok(at) = self.find(addr) {
-            self.entries[at].state = state;
-        }
     }
 
     /// The position of the entry to dial.
@@ -352,6 +362,18 @@ mod tests {
         assert_eq!(dialled(&mut book, secs(1)), []);
         book.parted(peer(2), secs(1), &mut dice());
         assert_eq!(dialled(&mut book, secs(100)), [peer(2)]);
+    }
+
+    #[test]
+    fn a_peer_that_dialled_us_while_we_dialled_it_is_left_alone_as_long_as_one_connection_lasts() {
+        let mut book = book([1]);
+        assert_eq!(dialled(&mut book, Instant::ZERO), [peer(1)]);
+        book.connected(peer(1), Instant::ZERO);
+        book.connected(peer(1), Instant::ZERO);
+        book.failed(peer(1), Instant::ZERO, &mut dice());
+        assert_eq!(dialled(&mut book, secs(1000)), []);
+        book.parted(peer(1), secs(1000), &mut dice());
+        assert_eq!(dialled(&mut book, secs(2000)), [peer(1)]);
     }
 
     #[test]
