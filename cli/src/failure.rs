@@ -1,0 +1,51 @@
+//! How a command ends.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+/// The exit codes, the same for every command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// Done; what was asked holds.
+    Done = 0,
+    /// Failed, or refuted.
+    Failed = 1,
+    /// The command line or an input file is wrong.
+    Usage = 2,
+    /// Nothing can be said.
+    Inconclusive = 3,
+    /// Stopped by the user.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command failed, and what to do about it.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    error: anyhow::Error,
+    hint: String,
+}
+
+impl Failure {
+    /// Something went wrong that the input is not to blame for.
+    pub fn failed(error: impl Into<anyhow::Error>, hint: impl Display) -> Self {
+        Self { exit: Exit::Failed, error: error.into(), hint: hint.to_string() }
+    }
+
+    /// The command line or an input file is wrong.
+    pub fn input(error: impl Into<anyhow::Error>, hint: impl Display) -> Self {
+        Self { exit: Exit::Usage, ..Self::failed(error, hint) }
+    }
+
+    /// Tells the user.
+    pub(crate) fn report(&self) -> Exit {
+        eprintln!("error: {:#}\nhint: {}", self.error, self.hint);
+        self.exit
+    }
+}

@@ -1,0 +1,70 @@
+//! The command line of torrentlab.
+//!
+//! What a command finds goes to stdout; progress, notes and errors go to stderr. Every error says what to do, on a
+//! line that begins with `hint:`.
+
+#![expect(clippy::disallowed_types, reason = "the command line lives in the real world")]
+
+mod create;
+mod failure;
+mod get;
+mod progress;
+mod seed;
+mod share;
+mod show;
+mod track;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use failure::{Exit, Failure};
+
+/// BitTorrent in the laboratory and on the wire.
+#[derive(Debug, Parser)]
+#[command(name = "torrentlab", version, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage or input, 3 inconclusive, 130 interrupted.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a torrent of a file or folder
+    Create(create::Args),
+    /// Show what is in a torrent
+    Show(show::Args),
+    /// Run a tracker
+    Track(track::Args),
+    /// Share what is complete on disk
+    Seed(seed::Args),
+    /// Download
+    Get(get::Args),
+}
+
+impl Command {
+    fn run(self) -> Result<Exit, Failure> {
+        match self {
+            Self::Create(args) => create::run(&args),
+            Self::Show(args) => show::run(&args),
+            Self::Track(args) => track::run(&args),
+            Self::Seed(args) => seed::run(&args),
+            Self::Get(args) => get::run(&args),
+        }
+    }
+}
+
+/// Runs the command line `args`, its first word the program's name.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let exit = match Cli::try_parse_from(args) {
+        Ok(cli) => cli.command.run().unwrap_or_else(|failure| failure.report()),
+        Err(error) => {
+            // Help and version come this way too. A closed stdout or stderr has nobody to tell.
+            let _ = error.print();
+            if error.use_stderr() { Exit::Usage } else { Exit::Done }
+        }
+    };
+    exit.into()
+}
