@@ -5,6 +5,9 @@ use thiserror::Error;
 /// How deep lists and dictionaries may lie in each other.
 pub const MAX_DEPTH: usize = 32;
 
+/// How many values one input may have: what costs two bytes as input takes some 50 in memory.
+pub const MAX_VALUES: usize = 1 << 22;
+
 /// A bencoded value that borrows its strings.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Value<'a> {
@@ -69,6 +72,9 @@ pub enum ErrorKind {
     /// Deeper than [`MAX_DEPTH`].
     #[error("nested too deeply")]
     TooDeep,
+    /// More than [`MAX_VALUES`].
+    #[error("too many values")]
+    TooMany,
     /// Something follows the value.
     #[error("bytes after the end")]
     TrailingBytes,
@@ -79,7 +85,7 @@ pub enum ErrorKind {
 /// # Errors
 /// Where `input` is anything else.
 pub fn decode(input: &[u8], keys: Keys) -> Result<Value<'_>, Error> {
-    let mut parser = Parser { input, at: 0, keys };
+    let mut parser = Parser { input, at: 0, values: 0, keys };
     let value = parser.value(0)?;
     match parser.at {
         end if end == input.len() => Ok(value),
@@ -226,12 +232,15 @@ impl Eq for Dict<'_> {}
 struct Parser<'a> {
     input: &'a [u8],
     at: usize,
+    values: usize,
     keys: Keys,
 }
 
 impl<'a> Parser<'a> {
     fn value(&mut self, depth: usize) -> Result<Value<'a>, Error> {
+        self.values += 1;
         match self.peek()? {
+            _ if self.values > MAX_VALUES => self.fail(ErrorKind::TooMany),
             b'i' => self.int().map(Value::Int),
             b'0'..=b'9' => self.bytes().map(Value::Bytes),
             b'l' | b'd' if depth == MAX_DEPTH => self.fail(ErrorKind::TooDeep),
@@ -417,6 +426,19 @@ mod tests {
         assert!(decode(nested(MAX_DEPTH).as_bytes(), Keys::Sorted).is_ok());
         assert_eq!(refused(&nested(MAX_DEPTH + 1)), (MAX_DEPTH, ErrorKind::TooDeep));
         assert_eq!(refused(&"l".repeat(1_000_000)), (MAX_DEPTH, ErrorKind::TooDeep));
+    }
+
+    #[test]
+    fn the_number_of_values_is_bounded() {
+        let list = |values: usize| format!("l{}e", "0:".repeat(values - 1));
+        assert!(decode(list(MAX_VALUES).as_bytes(), Keys::Sorted).is_ok());
+        assert_eq!(refused(&list(MAX_VALUES + 1)), (1 + 2 * (MAX_VALUES - 1), ErrorKind::TooMany));
+    }
+
+    #[test]
+    fn strangers_text_is_made_harmless() {
+        assert_eq!(printable(b"a\x1b[2J\n\xffb\0", 100), "a[2J\u{fffd}b");
+        assert_eq!(printable("äöü".as_bytes(), 2), "äö");
     }
 
     #[test]

@@ -233,7 +233,7 @@ fn file(entry: &Dict<'_>, path: Vec<String>, offset: u64) -> Result<File, Metain
     let len = entry.get("length").and_then(Value::as_int).ok_or(MetainfoError::Field("length"))?;
     match u64::try_from(len) {
         Ok(len) if offset.checked_add(len).is_some_and(|end| end <= i64::MAX as u64) => {
-            // "p: padding file" among the attributes (BEP 47).
+            // The attribute `p` marks padding (BEP 47).
             let padding = entry.bytes("attr").is_some_and(|attributes| attributes.contains(&b'p'));
             Ok(File { path, offset, len, padding })
         }

@@ -151,7 +151,7 @@ impl Client {
         if now < self.poll_timeout() {
             return None;
         }
-        // "The client ... goes through the tiers and trackers in order" and takes the first that works (BEP 12).
+        // "All URLs in each tier must be checked before the client goes on to the next tier" (BEP 12).
         let tracker = *self.tiers.iter().flatten().find(|&&i| self.trackers[i].not_before <= now)?;
         let event = match (self.trackers[tracker].knows_us, self.completed) {
             (false, _) => AnnounceEvent::Started,

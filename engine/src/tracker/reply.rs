@@ -118,7 +118,7 @@ fn parse_v4(bytes: &[u8]) -> Result<Vec<SocketAddr>, TrackerFailure> {
     Ok(chunks.iter().map(peer).collect())
 }
 
-/// "Peers6 ... same as peers except that the encoding is 18 bytes" (BEP 7).
+/// As [`parse_v4`], with 16 bytes of address (BEP 7).
 fn parse_v6(bytes: &[u8]) -> Result<Vec<SocketAddr>, TrackerFailure> {
     let (chunks, []) = bytes.as_chunks::<18>() else {
         return Err(malformed(format!("`peers6` of {} bytes", bytes.len())));

@@ -25,8 +25,8 @@ pub struct SwarmCounts {
 /// What a tracker knows of each torrent that was asked for; those unknown are left out.
 pub type ScrapeReply = BTreeMap<InfoHash, SwarmCounts>;
 
-/// Where a tracker is scraped: "`announce` after the last slash is replaced by `scrape`"; without it there the tracker
-/// cannot be scraped (BEP 48).
+/// Where `torrents` are scraped: `scrape` takes the place of the `announce` that has to follow the last slash. A tracker
+/// with another address cannot be scraped (BEP 48).
 pub fn scrape_url(announce_url: &str, torrents: &[InfoHash]) -> Option<String> {
     let (path, query) = announce_url.split_once('?').unwrap_or((announce_url, ""));
     let (folder, page) = path.rsplit_once('/')?;

@@ -116,7 +116,7 @@ impl Tracker {
         if let Some(old) = old {
             self.expiry.remove(&(old.expires, info_hash, addr));
         }
-        // "Number of times the tracker has registered a completion" (BEP 48): a seed that says it again has not.
+        // "The number of peers that have ever completed downloading" (BEP 48): a seed does not do so again.
         let already_seed = old.is_some_and(|old| old.seed);
         swarm.downloads += u64::from(request.event == AnnounceEvent::Completed && !already_seed);
 
