@@ -116,6 +116,10 @@ impl Torrent {
         let Setup { info_hash, geometry, tiers, have, config, picker, choker, mut dice } = setup;
         assert_eq!(have.len(), geometry.pieces(), "the set of pieces is of another torrent");
         let availability = crate::picker::Availability::new(geometry.pieces(), &mut dice.picker);
+        let mut book = AddressBook::new(AddressBookConfig::default());
+        if have.is_full() {
+            book.start_seeding();
+        }
         let identity = Identity { info_hash, peer_id: config.peer_id, port: config.listen_port };
         let super_seed = (config.super_seeding && have.is_full()).then(|| SuperSeed::new(geometry.pieces()));
         let limits = config.limits;
@@ -129,7 +133,7 @@ impl Torrent {
             tracker: Client::new(tiers, identity, &mut dice.tracker),
             pieces: Pieces::new(geometry, have, availability),
             peers: Peers::default(),
-            book: AddressBook::new(AddressBookConfig::default()),
+            book,
             dialing: 0,
             picker,
             choker,

@@ -18,6 +18,8 @@ pub(super) struct SuperSeed {
     served: Vec<u32>,
     /// How many connected peers were shown each piece and did not get it.
     promised: Vec<u32>,
+    /// Who is being served each piece that was begun and was never served whole.
+    serving: BTreeMap<PieceIndex, ConnId>,
     shown: BTreeMap<ConnId, Shown>,
 }
 
@@ -33,14 +35,34 @@ struct Shown {
 
 impl SuperSeed {
     pub fn new(pieces: u32) -> Self {
-        Self { served: vec![0; pieces as usize], promised: vec![0; pieces as usize], shown: BTreeMap::new() }
+        let zeros = vec![0; pieces as usize];
+        Self { served: zeros.clone(), promised: zeros, serving: BTreeMap::new(), shown: BTreeMap::new() }
     }
 
-    /// Whether the peer may have `piece`: it was shown to it, and is not served a second time while others were not
-    /// served at all. A peer that cannot be told no (`rejectable` is false) gets what it was shown.
-    pub fn grants(&self, conn: ConnId, piece: PieceIndex, rejectable: bool) -> bool {
-        let Some(shown) = self.shown.get(&conn) else { return false };
-        shown.all.contains(&piece) && (!rejectable || shown.waiting.contains(&piece))
+    /// Whether the peer may have a block of `piece`: it was shown to it, and nobody else was served it or is, as long
+    /// as there are pieces that nobody was served. A peer that cannot be told no (it is not `rejectable`) gets
+    /// whatever it was shown.
+    pub fn grants(&mut self, conn: ConnId, piece: PieceIndex, rejectable: bool) -> bool {
+        let Some(shown) = self.shown.get_mut(&conn) else { return false };
+        if !shown.all.contains(&piece) {
+            return false;
+        }
+        let unserved = self.served[piece.get()] == 0;
+        let owner = if unserved { Some(*self.serving.entry(piece).or_insert(conn)) } else { None };
+        let again = owner != Some(conn) && self.served.contains(&0);
+        if !again || !rejectable {
+            return true;
+        }
+        if let Some(at) = shown.waiting.iter().position(|waiting| *waiting == piece) {
+            shown.waiting.remove(at);
+            self.promised[piece.get()] -= 1;
+        }
+        false
+    }
+
+    /// The peer was choked: what it was being served may be served to others.
+    pub fn on_choked(&mut self, conn: ConnId) {
+        self.serving.retain(|_, owner| *owner != conn);
     }
 
     /// The last block of `piece` was handed out to the peer.
@@ -50,6 +72,7 @@ impl SuperSeed {
             shown.waiting.remove(at);
             shown.unshared.push(piece);
             self.served[piece.get()] += 1;
+            self.serving.remove(&piece);
             self.promised[piece.get()] -= 1;
         }
     }
@@ -102,8 +125,9 @@ impl SuperSeed {
         Some(piece)
     }
 
-    /// A peer left: what it was promised may be promised to others, and whoever waited for it waits no more.
+    /// A peer left: what it was promised may be promised to others.
     pub fn on_left(&mut self, conn: ConnId) {
+        self.on_choked(conn);
         if let Some(shown) = self.shown.remove(&conn) {
             for piece in shown.waiting {
                 self.promised[piece.get()] -= 1;

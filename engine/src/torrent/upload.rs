@@ -43,6 +43,7 @@ impl Torrent {
         if !self.grants(conn, block) {
             // Requests cross a choke on their way, so they are no misbehaviour.
             self.reject(conn, block, out);
+            self.show_more(conn, out);
             return Ok(());
         }
         let Some(peer) = self.peers.get_mut(conn) else { return Ok(()) };
@@ -57,11 +58,9 @@ impl Torrent {
     fn grants(&mut self, conn: ConnId, block: Block) -> bool {
         let Some(peer) = self.peers.get(conn) else { return false };
         let allowed = !peer.am_choking || peer.granted.contains(&block.piece);
-        let hidden = self.super_seed.as_ref().is_some_and(|show| !show.grants(conn, block.piece, peer.fast));
-        allowed
-            && !hidden
-            && self.pieces.have.has(block.piece)
-            && peer.queue.len() < self.config.max_queued as usize
+        let room = peer.queue.len() < self.config.max_queued as usize;
+        let served = allowed && room && self.pieces.have.has(block.piece);
+        served && self.super_seed.as_mut().is_none_or(|show| show.grants(conn, block.piece, peer.fast))
     }
 
     /// "If a peer receives a request ... it must respond with exactly one reject or piece" (BEP 6).
@@ -189,6 +188,9 @@ impl Torrent {
         peer.choke_changed_at = now;
         peer.sent_at = now;
         out.send(conn, Message::Choke);
+        if let Some(show) = &mut self.super_seed {
+            show.on_choked(conn);
+        }
         let kept = |block: &Block| peer.granted.contains(&block.piece);
         let dropped: Vec<Block> = peer.queue.iter().filter(|block| !kept(block)).copied().collect();
         peer.queue.retain(kept);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use torrentlab_engine::bitfield::Bitfield;
-use torrentlab_engine::choker::Standard;
+use torrentlab_engine::choker::{Slots, Standard, StandardConfig};
 use torrentlab_engine::node::{Disconnect, Event, Input, Node, Outbox, Output};
 use torrentlab_engine::picker::RarestFirst;
 use torrentlab_engine::time::{Duration, Instant};
@@ -80,9 +80,14 @@ impl Net {
     }
 
     pub fn add(&mut self, have: Bitfield, rate: u64, tune: impl FnOnce(&mut Config)) -> usize {
+        self.add_with_slots(4, have, rate, tune)
+    }
+
+    pub fn add_with_slots(&mut self, slots: usize, have: Bitfield, rate: u64, tune: impl FnOnce(&mut Config)) -> usize {
         let index = self.hosts.len();
         let mut config = config(index);
         tune(&mut config);
+        let choker = StandardConfig { slots: Slots::Fixed(slots), ..StandardConfig::default() };
         let mut dice = Streams::new(self.seed, "host", index as u64);
         let setup = Setup {
             info_hash: INFO_HASH,
@@ -91,10 +96,13 @@ impl Net {
             have,
             config,
             picker: Box::new(RarestFirst::default()),
-            choker: Box::new(Standard::new(self.now, &mut dice.choker)),
+            choker: Box::new(Standard::new(choker, self.now, &mut dice.choker)),
             dice,
         };
-        let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, (index / 250) as u8, (index % 250) as u8 + 1)), 6881);
+        let addr = SocketAddr::new(
+            IpAddr::V4(Ipv4Addr::new(10, 0, (index / 250) as u8, (index % 250) as u8 + 1)),
+            6881,
+        );
         self.hosts.push(Host {
             torrent: Torrent::new(setup, self.now),
             addr,
@@ -217,7 +225,8 @@ impl Net {
         sender.sent.push(block);
         sender.busy_until =
             sender.busy_until.max(self.now) + Duration::of_transfer(u64::from(block.len), sender.rate);
-        let (sent_at, tag) = (sender.busy_until, u64::from(sender.spoils.contains(&block.piece)) * (host as u64 + 1));
+        let (sent_at, tag) =
+            (sender.busy_until, u64::from(sender.spoils.contains(&block.piece)) * (host as u64 + 1));
         let Some(&(other, theirs)) = sender.links.get(&conn) else { return };
         self.plan(sent_at, Happening::To(host, Input::Writable { conn, bytes: block.len + 13 }));
         let message = Message::Piece { block, payload: Payload::Synthetic { len: block.len, tag } };
