@@ -175,6 +175,8 @@ pub struct Limits {
     pub up_per_conn: Option<u64>,
     /// Downloads on each connection.
     pub down_per_conn: Option<u64>,
+    /// Uploads in each unchoke slot.
+    pub up_per_slot: Option<u64>,
 }
 
 /// Something that a node wants done.

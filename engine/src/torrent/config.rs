@@ -74,6 +74,8 @@ pub struct Config {
     pub dial_target: usize,
     /// The most dials under way at once (libtorrent long used 8 half-open connections).
     pub half_open: usize,
+    /// The wait before the first redial, and the longest one: it doubles with each failure in a row.
+    pub redial: (Duration, Duration),
     /// How many peers to ask the tracker for; `None` leaves it to the tracker.
     pub numwant: Option<u32>,
     /// Rate limits at the start.
@@ -114,6 +116,7 @@ impl Config {
             max_connections: 50,
             dial_target: 30,
             half_open: 8,
+            redial: (Duration::from_secs(10), Duration::from_secs(600)),
             numwant: None,
             limits: Limits::default(),
             request_queue_time: Duration::from_secs(3),

@@ -116,7 +116,8 @@ impl Torrent {
         let Setup { info_hash, geometry, tiers, have, config, picker, choker, mut dice } = setup;
         assert_eq!(have.len(), geometry.pieces(), "the set of pieces is of another torrent");
         let availability = crate::picker::Availability::new(geometry.pieces(), &mut dice.picker);
-        let mut book = AddressBook::new(AddressBookConfig::default());
+        let (redial_after, redial_at_most) = config.redial;
+        let mut book = AddressBook::new(AddressBookConfig { redial_after, redial_at_most, ..Default::default() });
         if have.is_full() {
             book.start_seeding();
         }
@@ -370,6 +371,7 @@ impl Torrent {
         self.up.set_rate(now, limits.up, BURST);
         self.down.set_rate(now, limits.down, BURST);
         for peer in self.peers.iter_mut() {
+            // A choker's own cap comes back with its next decision.
             peer.limit(&limits, None, now);
         }
         self.spend_rates(now, out);

@@ -204,12 +204,9 @@ impl Peer {
         }
     }
 
-    /// Sets the limits of the connection; the slot's own cap is one of them.
+    /// Sets the limits of the connection; `cap` is that of its slot.
     pub fn limit(&mut self, limits: &Limits, cap: Option<u64>, now: Instant) {
-        let up = match (limits.up_per_conn, cap) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
+        let up = [limits.up_per_conn, limits.up_per_slot, cap].into_iter().flatten().min();
         match &mut self.limits {
             None if up.is_none() && limits.down_per_conn.is_none() => {}
             None => {
