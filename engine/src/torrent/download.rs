@@ -203,7 +203,7 @@ impl Torrent {
         if peer.asked.is_empty() {
             peer.served_at = now;
         }
-        peer.asked.push_back(Asked { block, at: now });
+        peer.asked.push_back(Asked { block, place: peer.asked.len() as u32 + 1, at: now });
         peer.sent_at = now;
         out.send(conn, Message::Request(block));
         if !self.endgame && self.pieces.all_asked() {
@@ -227,11 +227,10 @@ impl Torrent {
         let source = peer.addr.ip();
         peer.down.add(now, u64::from(block.len));
         self.downloaded += u64::from(block.len);
-        let out_before = peer.asked.len() as u32;
         let asked =
             peer.asked.iter().position(|asked| asked.block == block).and_then(|at| peer.asked.remove(at));
         if let Some(asked) = asked {
-            peer.pipeline.on_block(now.since(asked.at), out_before, self.config.request_queue_time);
+            peer.pipeline.on_block(now.since(asked.at), asked.place, self.config.request_queue_time);
             peer.served_at = now;
             peer.snubbed = false;
             peer.rejects = 0;

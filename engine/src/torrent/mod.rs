@@ -117,7 +117,8 @@ impl Torrent {
         assert_eq!(have.len(), geometry.pieces(), "the set of pieces is of another torrent");
         let availability = crate::picker::Availability::new(geometry.pieces(), &mut dice.picker);
         let (redial_after, redial_at_most) = config.redial;
-        let mut book = AddressBook::new(AddressBookConfig { redial_after, redial_at_most, ..Default::default() });
+        let mut book =
+            AddressBook::new(AddressBookConfig { redial_after, redial_at_most, ..Default::default() });
         if have.is_full() {
             book.start_seeding();
         }

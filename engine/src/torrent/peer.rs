@@ -34,6 +34,8 @@ pub(super) enum Stage {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub block: Block,
+    /// Its place in the line of requests to that peer, counted from 1.
+    pub place: u32,
     pub at: Instant,
 }
 
@@ -222,9 +224,9 @@ impl Peer {
     }
 }
 
-/// How many requests are out to one peer: as many as fill the bandwidth-delay product and `request_queue_time` on
-/// top, found by the time that blocks take to come (in the manner of TCP Vegas), so that neither a rate has to be
-/// guessed nor a count fixed.
+/// How many requests are out to one peer: as many as it serves in the time of a bare way there and back and
+/// `request_queue_time` on top (the bandwidth-delay product). Each block tells how many that is, by Little's law: it
+/// was the `place`th in line and took so long, so the line moves at `place` blocks in that time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pipeline {
     pub depth: u32,
@@ -239,14 +241,15 @@ impl Pipeline {
         Self { depth: FIRST_DEPTH.min(max), max, base: Duration::MAX }
     }
 
-    /// A block came `took` after it was asked for, when `out` requests were out.
-    pub fn on_block(&mut self, took: Duration, out: u32, queue_time: Duration) {
+    /// A block came `took` after it was asked for as the `place`th in line.
+    pub fn on_block(&mut self, took: Duration, place: u32, queue_time: Duration) {
         self.base = self.base.min(took);
-        if took <= self.base + queue_time {
-            if out >= self.depth {
-                self.depth = (self.depth + 1).min(self.max);
-            }
-        } else if took > self.base + queue_time * 2 {
+        let served = u128::from(place) * u128::from((self.base + queue_time).as_nanos());
+        let target = served.div_ceil(u128::from(took.as_nanos().max(1)));
+        // One step a block, so that one odd time does not count for much.
+        if target > u128::from(self.depth) {
+            self.depth = (self.depth + 1).min(self.max);
+        } else if target < u128::from(self.depth) {
             self.depth = (self.depth - 1).max(MIN_DEPTH.min(self.max));
         }
     }
@@ -266,17 +269,16 @@ mod tests {
     fn settled_depth(rate: u64, rtt_ms: u64, queue_ms: u64) -> u32 {
         let mut pipeline = Pipeline::new(10_000);
         let (rtt, service) = (Duration::from_millis(rtt_ms), Duration::from_nanos(1_000_000_000 / rate));
-        let mut out: VecDeque<Instant> = VecDeque::new();
+        let mut out: VecDeque<(Instant, u32)> = VecDeque::new();
         let (mut now, mut sender_free) = (Instant::ZERO, Instant::ZERO);
         for _ in 0..5_000 {
             while (out.len() as u32) < pipeline.depth {
-                out.push_back(now);
+                out.push_back((now, out.len() as u32 + 1));
             }
-            let asked = out[0];
+            let (asked, place) = out.pop_front().unwrap();
             sender_free = sender_free.max(asked + rtt) + service;
             now = now.max(sender_free);
-            pipeline.on_block(now.since(asked), out.len() as u32, Duration::from_millis(queue_ms));
-            out.pop_front();
+            pipeline.on_block(now.since(asked), place, Duration::from_millis(queue_ms));
         }
         pipeline.depth
     }
@@ -288,7 +290,7 @@ mod tests {
             let product = rate * (rtt_ms + queue_ms) / 1000;
             let depth = u64::from(settled_depth(rate, rtt_ms, queue_ms));
             assert!(
-                (product..=product * 2 + 4).contains(&depth),
+                (product..=product * 5 / 4 + 2).contains(&depth),
                 "{rate}/s, {rtt_ms} ms: {depth}, product {product}"
             );
         }

@@ -83,7 +83,13 @@ impl Net {
         self.add_with_slots(4, have, rate, tune)
     }
 
-    pub fn add_with_slots(&mut self, slots: usize, have: Bitfield, rate: u64, tune: impl FnOnce(&mut Config)) -> usize {
+    pub fn add_with_slots(
+        &mut self,
+        slots: usize,
+        have: Bitfield,
+        rate: u64,
+        tune: impl FnOnce(&mut Config),
+    ) -> usize {
         let index = self.hosts.len();
         let mut config = config(index);
         tune(&mut config);

@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::choker::{Standard, StandardConfig};
-use torrentlab_engine::node::{DialFailure, Disconnect, Event, Input, Limits, Node, Outbox, Output, StorageOp};
+use torrentlab_engine::node::{
+    DialFailure, Disconnect, Event, Input, Limits, Node, Outbox, Output, StorageOp,
+};
 use torrentlab_engine::picker::RarestFirst;
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::torrent::{Config, Setup, Streams, Torrent};
@@ -59,7 +61,8 @@ impl<'a> Driver<'a> {
         let mut bytes = bytes.iter();
         let flags = bytes.next().copied().unwrap_or(0);
         // The last piece has one whole block and a short one.
-        let geometry = Geometry::new(u64::from(PIECES) * 3 * u64::from(BLOCK_LEN) - 20_000, 3 * BLOCK_LEN).unwrap();
+        let geometry =
+            Geometry::new(u64::from(PIECES) * 3 * u64::from(BLOCK_LEN) - 20_000, 3 * BLOCK_LEN).unwrap();
         let mut config = Config::new(PeerId(*b"-TL0100-ourselves000"), 6881);
         config.max_connections = 6;
         config.dial_target = 4;
@@ -118,7 +121,7 @@ impl<'a> Driver<'a> {
             }
             1 => {
                 if let Some(addr) = self.dials.pop() {
-                    if self.byte() % 2 == 0 {
+                    if self.byte().is_multiple_of(2) {
                         self.connected(addr, true);
                     } else {
                         self.input(Input::DialFailed { addr, why: DialFailure::Refused });
@@ -165,7 +168,7 @@ impl<'a> Driver<'a> {
         let conn = self.conns.open();
         self.links.insert(conn, Link { choking: true, ..Link::default() });
         self.input(Input::Connected { conn, addr, outgoing, room: ROOM });
-        if self.byte() % 4 != 0 && self.links.contains_key(&conn) {
+        if !self.byte().is_multiple_of(4) && self.links.contains_key(&conn) {
             // Most get through the handshake, else little else is reached.
             let id = PeerId([self.byte() % 6; 20]);
             let hello = Message::Hello { reserved: Reserved::OURS, info_hash: InfoHash([1; 20]) };
@@ -211,12 +214,17 @@ impl<'a> Driver<'a> {
             20 => Message::HaveNone,
             21 => Message::Reject(self.asked(conn)),
             22 => Message::AllowedFast(self.piece()),
-            23 if self.byte() % 4 == 0 => Message::Unknown(99),
+            23 if self.byte().is_multiple_of(4) => Message::Unknown(99),
             25..40 => self.answer(conn),
             _ => {
                 let reqq = Some(u32::from(self.byte()));
-                let upload_only = self.byte() % 8 == 0;
-                let hello = ExtensionHandshake { reqq, upload_only, port: Some(7_000), ..ExtensionHandshake::default() };
+                let upload_only = self.byte().is_multiple_of(8);
+                let hello = ExtensionHandshake {
+                    reqq,
+                    upload_only,
+                    port: Some(7_000),
+                    ..ExtensionHandshake::default()
+                };
                 let payload = if self.byte() == 0 { vec![b'd'].into() } else { hello.encode() };
                 Message::Extended { id: self.byte() % 2, payload }
             }
@@ -233,8 +241,8 @@ impl<'a> Driver<'a> {
     }
 
     fn answer(&mut self, conn: ConnId) -> Message {
-        let block = if self.byte() % 16 == 0 { self.block() } else { self.asked(conn) };
-        let tag = u64::from(self.byte() % 8 == 0);
+        let block = if self.byte().is_multiple_of(16) { self.block() } else { self.asked(conn) };
+        let tag = u64::from(self.byte().is_multiple_of(8));
         let block = Block { len: block.len.min(1 << 17), ..block };
         Message::Piece { block, payload: Payload::Synthetic { len: block.len, tag } }
     }
@@ -254,7 +262,9 @@ impl<'a> Driver<'a> {
             Message::Have(piece) => drop(link.has.insert(*piece)),
             Message::HaveAll => link.has.extend(all()),
             Message::Bitfield(bits) => {
-                link.has.extend(Bitfield::from_wire(bits, PIECES).iter().flat_map(Bitfield::iter).collect::<Vec<_>>());
+                link.has.extend(
+                    Bitfield::from_wire(bits, PIECES).iter().flat_map(Bitfield::iter).collect::<Vec<_>>(),
+                );
             }
             Message::AllowedFast(piece) => drop(link.allowed.insert(*piece)),
             Message::Piece { block, .. } | Message::Reject(block) => drop(link.asked.remove(block)),
@@ -267,7 +277,7 @@ impl<'a> Driver<'a> {
             return;
         }
         self.announces -= 1;
-        let result = if self.byte() % 4 == 0 {
+        let result = if self.byte().is_multiple_of(4) {
             Err(TrackerFailure::TimedOut)
         } else {
             let ip = |last| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
@@ -295,7 +305,7 @@ impl<'a> Driver<'a> {
             _ => {
                 if let Some(piece) = self.checks.pop() {
                     let blocks = self.geometry.blocks_in(piece);
-                    let digests: Vec<u64> = (0..blocks).map(|_| u64::from(self.byte() % 16 == 0)).collect();
+                    let digests: Vec<u64> = (0..blocks).map(|_| u64::from(self.byte().is_multiple_of(16))).collect();
                     let ok = digests.iter().all(|digest| *digest == 0);
                     self.input(Input::PieceChecked { piece, ok, digests });
                 }
@@ -321,10 +331,15 @@ impl<'a> Driver<'a> {
             Output::Send { conn, message } => self.sent(conn, &message),
             Output::Broadcast { piece, targets } => {
                 assert!(self.torrent.have().has(piece), "announced {piece} without having it");
-                out.targets(targets).iter().for_each(|conn| assert!(self.links.contains_key(conn), "{conn:?} is dead"));
+                out.targets(targets)
+                    .iter()
+                    .for_each(|conn| assert!(self.links.contains_key(conn), "{conn:?} is dead"));
             }
             Output::SendBlock { conn, block } => {
-                assert!(self.geometry.holds(block) && self.torrent.have().has(block.piece), "serves {block:?}");
+                assert!(
+                    self.geometry.holds(block) && self.torrent.have().has(block.piece),
+                    "serves {block:?}"
+                );
                 let link = self.links.get_mut(&conn).expect("a block for a dead connection");
                 link.in_socket += block.len + 13;
                 assert!(link.in_socket <= ROOM.max(block.len + 13), "more than the socket buffer takes");
@@ -354,9 +369,16 @@ impl<'a> Driver<'a> {
         }
         match message {
             Message::Request(block) => {
-                assert!(!link.choking || link.allowed.contains(&block.piece), "{block:?} of a peer that chokes us");
+                assert!(
+                    !link.choking || link.allowed.contains(&block.piece),
+                    "{block:?} of a peer that chokes us"
+                );
                 assert!(link.has.contains(&block.piece), "{block:?} of a peer that lacks it");
-                assert_eq!(*block, self.geometry.block(block.piece, block.begin / BLOCK_LEN), "not a block of ours");
+                assert_eq!(
+                    *block,
+                    self.geometry.block(block.piece, block.begin / BLOCK_LEN),
+                    "not a block of ours"
+                );
                 assert_eq!(link.asked.insert(*block, 1), None, "{block:?} twice of one peer");
             }
             Message::Cancel(block) => drop(link.asked.remove(block)),
@@ -382,7 +404,13 @@ fn name_of(output: &Output) -> &'static str {
         Output::Close { .. } => "close",
         Output::Announce(_) => "announce",
         Output::WriteBlock { .. } => "write",
-        Output::CheckPiece { digests, .. } => if *digests { "check-again" } else { "check" },
+        Output::CheckPiece { digests, .. } => {
+            if *digests {
+                "check-again"
+            } else {
+                "check"
+            }
+        }
         Output::Event(event) => match event {
             Event::HashFailed(_) => "hash-failed",
             Event::Banned(_) => "banned",
