@@ -212,7 +212,7 @@ fn syntax_error(message: &str) -> ScenarioError {
 pub(crate) fn nearest_hint(written: &str, known: &[&str]) -> String {
     let by_distance = known.iter().map(|name| (strsim::damerau_levenshtein(written, name), name));
     match by_distance.min() {
-        Some((distance, name)) if distance <= 1 + name.len() / 4 => format!("did you mean `{name}`?"),
+        Some((distance, name)) if distance <= (name.len() / 3).max(1) => format!("did you mean `{name}`?"),
         Some(_) => format!("there are: {}", known.join(", ")),
         None => "leave it out".to_owned(),
     }

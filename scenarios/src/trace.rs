@@ -34,7 +34,7 @@ pub(crate) fn times(
     for row in rows {
         let row = row.map_err(|error| trace.unreadable(&error))?;
         if row.len() != header.len() {
-            let message = format!("{} fields where the header has {}", row.len(), header.len());
+            let message = format!("the header has {} fields, this line has {}", header.len(), row.len());
             return Err(trace.error(&row, None, message, "give each line the header's fields"));
         }
         let time = trace.time(&row, columns.time)?;
@@ -142,4 +142,100 @@ fn field_in(line: &str, row: &StringRecord, field: usize) -> std::ops::Range<usi
         end = start + value.len();
     }
     start..end.min(line.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of_phones(text: &str) -> Result<Vec<Span>, ScenarioError> {
+        times(text, "arrivals.csv", "phone", &["home".to_owned(), "phone".to_owned()])
+    }
+
+    fn error(text: &str) -> String {
+        of_phones(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn rows_of_the_class_are_read() {
+        let secs = |text| of_phones(text).unwrap().iter().map(|time| time.as_secs_f64()).collect::<Vec<_>>();
+        assert_eq!(secs("time_s\n0\n1.5\n1e2\n"), [0.0, 1.5, 100.0]);
+        assert_eq!(secs("time_s,class\n1,home\n2,phone\n\n3, phone \n"), [2.0, 3.0]);
+        assert_eq!(secs("class,time_s\r\nphone,0.30000000000000004\r\n"), [0.3]);
+    }
+
+    #[test]
+    fn a_bad_line_is_shown_with_its_field() {
+        assert_snapshot!(error("time_s,class\n1,home\n\nsoon,phone\n"), @r##"
+        arrivals.csv:4:1: `soon` in field `time_s` is no time
+          |
+        4 | soon,phone
+          | ^^^^
+        hint: write seconds from the start of the run, such as 12.5
+        "##);
+        assert_snapshot!(error("time_s\n-1\n"), @r##"
+        arrivals.csv:2:1: `-1` in field `time_s` is no time
+          |
+        2 | -1
+          | ^^
+        hint: write seconds from the start of the run, such as 12.5
+        "##);
+        assert_snapshot!(error("class,time_s\nphone,1\nphone,\n"), @r##"
+        arrivals.csv:3:6: `` in field `time_s` is no time
+          |
+        3 | phone,
+          |      ^
+        hint: write seconds from the start of the run, such as 12.5
+        "##);
+        assert_snapshot!(error("time_s,class\n1,fone\n"), @r##"
+        arrivals.csv:2:3: `fone` in field `class` is no class of the scenario
+          |
+        2 | 1,fone
+          |   ^^^^
+        hint: there are: home, phone
+        "##);
+        assert_snapshot!(error("time_s,class\n1\n"), @r##"
+        arrivals.csv:2:1: the header has 2 fields, this line has 1
+          |
+        2 | 1
+          | ^
+        hint: give each line the header's fields
+        "##);
+        assert_snapshot!(error("time,class\n1,phone\n"), @r##"
+        arrivals.csv:1:1: unknown column `time`
+          |
+        1 | time,class
+          | ^^^^
+        hint: did you mean `time_s`?
+        "##);
+        assert_snapshot!(error("class\nphone\n"), @r##"
+        arrivals.csv:1:1: there is no column `time_s`
+          |
+        1 | class
+          | ^^^^^
+        hint: the first line names the columns: time_s, or time_s,class
+        "##);
+        assert_snapshot!(error("time_s,class\n1,home\n"), @r##"
+        arrivals.csv has no arrivals of class `phone`
+        hint: give it a line for each host
+        "##);
+        assert_snapshot!(error(""), @r##"
+        arrivals.csv:1:1: there is no column `time_s`
+          |
+        1 | 
+          | ^
+        hint: the first line names the columns: time_s, or time_s,class
+        "##);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_never_panics(text in ".*", rows in "[0-9a-z,\"\\n\\r.é]{0,60}") {
+            let _ = of_phones(&text).map_err(|error| error.to_string());
+            let _ = of_phones(&format!("time_s,class\n{rows}")).map_err(|error| error.to_string());
+        }
+    }
 }

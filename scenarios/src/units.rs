@@ -285,6 +285,9 @@ impl fmt::Display for Frequency {
     }
 }
 
+/// More digits are refused unread: so many fit in 128 bits.
+const MAX_DIGITS: usize = 38;
+
 /// A kind of quantity, as its parser knows it.
 struct Kind {
     /// With its article, for errors.
@@ -312,6 +315,9 @@ impl Kind {
         let end =
             trimmed.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '_'))).unwrap_or(trimmed.len());
         let (number, unit) = (&trimmed[..end], trimmed[end..].trim_start());
+        if number.len() > MAX_DIGITS {
+            return Err(self.too_large(text));
+        }
         let (digits, decimals) = read_decimal(number)
             .ok_or_else(|| UnitError::new(format!("`{text}` is not {}", self.name), self.write_like()))?;
         let position =
@@ -377,4 +383,107 @@ fn decimal(value: u64, factor: u64) -> Option<String> {
     }
     let fraction = format!("{:06}", millionths / u128::from(factor));
     Some(format!("{whole}.{}", fraction.trim_end_matches('0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check<T: FromStr<Err = UnitError> + fmt::Display>(cases: &[(&str, &str)]) {
+        for (written, canonical) in cases {
+            let value: T = written.parse().unwrap_or_else(|error| panic!("{written}: {error}"));
+            assert_eq!(value.to_string(), *canonical, "{written}");
+        }
+    }
+
+    #[test]
+    fn quantities_are_exact() {
+        assert_eq!("2 Mbit/s".parse::<Rate>().unwrap().bits_per_s(), Some(2_000_000));
+        assert_eq!("400 kbit/s".parse::<Rate>().unwrap().bytes_per_s(), Some(50_000));
+        assert_eq!("250 kB/s".parse::<Rate>().unwrap().bytes_per_s(), Some(250_000));
+        assert_eq!("1 MiB/s".parse::<Rate>().unwrap().bytes_per_s(), Some(1 << 20));
+        assert_eq!("1 bit/s".parse::<Rate>().unwrap().bytes_per_s(), Some(1));
+        assert_eq!("0 bit/s".parse::<Rate>().unwrap().bytes_per_s(), Some(0));
+        assert_eq!("unlimited".parse::<Rate>().unwrap().bytes_per_s(), None);
+        assert_eq!("102.4 MB".parse::<Size>().unwrap().bytes(), 102_400_000);
+        assert_eq!("1 GiB".parse::<Size>().unwrap().bytes(), 1 << 30);
+        assert_eq!("41.9 min".parse::<Span>().unwrap().as_nanos(), 2_514_000_000_000);
+        assert_eq!("33.3%".parse::<Percent>().unwrap().ppm(), 333_000);
+        assert_eq!("6 /min".parse::<Frequency>().unwrap().per_s(), 0.1);
+    }
+
+    #[test]
+    fn quantities_are_written_in_the_unit_that_reads_best() {
+        check::<Rate>(&[
+            ("2000kbit/s", "2 Mbit/s"),
+            ("48 kB/s", "384 kbit/s"),
+            ("1 MiB/s", "1 MiB/s"),
+            ("0.5 MB/s", "4 Mbit/s"),
+            ("unlimited", "unlimited"),
+        ]);
+        check::<Size>(&[
+            ("262144 B", "256 KiB"),
+            ("256000 B", "256 kB"),
+            ("102_400 kB", "102.4 MB"),
+            ("0 B", "0 B"),
+        ]);
+        check::<Span>(&[
+            ("90 s", "90 s"),
+            ("3600s", "1 h"),
+            ("0.0405 s", "40500 us"),
+            ("0 h", "0 s"),
+            ("24 h", "1 d"),
+        ]);
+        check::<Percent>(&[("1%", "1%"), ("33.30 %", "33.3%"), ("100%", "100%")]);
+        check::<Frequency>(&[("0.10 /s", "0.1 /s"), ("740/day", "740 /day")]);
+    }
+
+    #[test]
+    fn what_is_no_quantity_is_refused() {
+        for text in [
+            "", " ", "s", "1", "1 S", "1 sec", "1.s", ".5 s", "1.2.3 s", "1e3 s", "+1 s", "-1 s", "0.1 ns",
+            "1 s s",
+        ] {
+            assert!(text.parse::<Span>().is_err(), "{text:?}");
+        }
+        for text in
+            ["18446744073709551616 B", "16777216 TiB", "99999999999999999999999999999999999999999999 B"]
+        {
+            assert!(
+                text.parse::<Size>().unwrap_err().message.contains("too large") || text.len() > 40,
+                "{text}"
+            );
+        }
+        assert!("100.0001%".parse::<Percent>().is_err());
+        assert!("18446744073709551615 bit/s".parse::<Rate>().is_err(), "this is how unlimited is kept");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(value: u64, ppm in 0u32..=1_000_000, unit in 0usize..EVERY.len()) {
+            prop_assert_eq!(Rate(value).to_string().parse(), Ok(Rate(value)));
+            prop_assert_eq!(Size(value).to_string().parse(), Ok(Size(value)));
+            prop_assert_eq!(Span(value).to_string().parse(), Ok(Span(value)));
+            prop_assert_eq!(Percent(ppm).to_string().parse(), Ok(Percent(ppm)));
+            let often = Frequency { millionths: value, unit };
+            prop_assert_eq!(often.to_string().parse(), Ok(often));
+        }
+
+        #[test]
+        fn round_numbers_are_read_back(number in 0u64..5_000, unit in 0usize..RATES.len()) {
+            let text = format!("{number} {}", RATES[unit].0);
+            let rate: Rate = text.parse().unwrap();
+            prop_assert_eq!(rate.bits_per_s(), Some(number * RATES[unit].1));
+            prop_assert_eq!(rate.to_string().parse(), Ok(rate));
+        }
+
+        #[test]
+        fn arbitrary_text_never_panics(text in "[0-9._ -]{0,30}\\PC{0,6}") {
+            let _ = (text.parse::<Rate>(), text.parse::<Size>(), text.parse::<Span>());
+            let _ = (text.parse::<Percent>(), text.parse::<Frequency>());
+        }
+    }
 }

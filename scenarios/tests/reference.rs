@@ -1,4 +1,4 @@
-//! The reference of all fields is written from the schema, so that it cannot drift.
+//! The reference of all fields is written from the schema, and its fragments are scenarios: it cannot drift.
 //!
 //! `UPDATE=1 cargo test -p torrentlab-scenarios --test reference` writes it anew.
 
@@ -51,6 +51,21 @@ fn every_field_is_described() {
         "| `snub_timeout` |",
     ] {
         assert!(written.contains(path), "{path}");
+    }
+}
+
+#[test]
+fn every_fragment_of_the_real_world_is_a_scenario_with_a_seed_added() {
+    let text = include_str!("../../docs/reference/real-world.md");
+    let fragments: Vec<&str> =
+        text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(fragments.len(), 4);
+    for fragment in fragments {
+        let scenario = format!(
+            "schema = 1\ncontent.size = \"64 MiB\"\n{fragment}\n[hosts.seed]\ncount = 1\nbehaviour = \"seed\"\n\
+             links = {{ up = \"1 Mbit/s\", down = \"1 Mbit/s\" }}\n"
+        );
+        Scenario::from_toml(&scenario, "fragment.toml").unwrap_or_else(|error| panic!("{error}"));
     }
 }
 

@@ -152,7 +152,7 @@ mod tests {
     "#;
 
     #[test]
-    fn every_form_of_a_field_is_read_and_written_alike() {
+    fn a_field_takes_the_value_that_its_text_means() {
         let scenario: Scenario = toml_edit::de::from_str(MINIMAL).unwrap();
         let slow = &scenario.hosts["slow"];
         assert_eq!(slow.stay, crate::Stay::For(Draw::Exponential(Span::from_secs(200))));
@@ -162,8 +162,35 @@ mod tests {
         );
         assert_eq!(scenario.hosts["middling"].initial_pieces(), InitialPieces::List(vec![(0, 0), (2, 3)]));
         assert_eq!(scenario.hosts["seed"].initial_pieces(), InitialPieces::All);
-        let written = toml_edit::ser::to_string(&scenario).unwrap();
-        assert_eq!(toml_edit::de::from_str::<Scenario>(&written).unwrap(), scenario);
+    }
+
+    #[test]
+    fn every_form_of_a_field_is_written_as_it_is_read() {
+        let fields = [
+            "stay = \"none\"",
+            "stay = \"10 s..1 min\"",
+            "stay.weibull = { shape = 0.34, scale = \"21.3 min\" }",
+            "pieces = \"30%\"",
+            "pieces = \"all\"",
+            "pieces = [0, \"2-3\", 9]",
+            "limits.slots = \"by-rate\"",
+            "limits.slots = 7",
+            "arrival.constant = \"100 /s\"",
+            "arrival.decay = { rate = \"1 /s\", tau = \"4.5 d\", floor = \"400 /day\" }",
+            "arrival.trace = { times = [\"0 s\", \"1500 ms\"] }",
+            "session = { length = \"10 min\", gap.exponential = \"5 min\" }",
+            "leave = { at = \"1 h\", after_copies = 1.5, how = \"vanish\" }",
+            "peers = \"seeds\"",
+        ];
+        for field in fields {
+            let text = MINIMAL
+                .replace("stay = { exponential = \"200 s\" }\n        arrival.poisson = \"6 /min\"", field);
+            assert_ne!(text, MINIMAL);
+            let scenario: Scenario =
+                toml_edit::de::from_str(&text).unwrap_or_else(|error| panic!("{field}: {error}"));
+            let written = toml_edit::ser::to_string(&scenario).unwrap();
+            assert_eq!(toml_edit::de::from_str::<Scenario>(&written).unwrap(), scenario, "{field}");
+        }
     }
 
     #[test]
