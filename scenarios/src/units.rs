@@ -46,6 +46,7 @@ pub struct Percent(u32);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Frequency {
     millionths: u64,
+    /// Its position in [`FREQUENCIES`].
     unit: usize,
 }
 
@@ -141,7 +142,7 @@ impl Percent {
 impl Frequency {
     /// Times a second.
     pub fn per_s(self) -> f64 {
-        self.millionths as f64 / 1e6 / EVERY[self.unit].1 as f64
+        self.millionths as f64 / 1e6 / f64::from(SECONDS[self.unit])
     }
 
     /// Whether it never happens.
@@ -188,10 +189,10 @@ const SPANS: &[Unit] = &[
     ("d", 86_400_000_000_000),
 ];
 const PERCENT: &[Unit] = &[("%", 10_000)];
-/// The units of [`Frequency`] with their seconds.
-const EVERY: [Unit; 4] = [("/s", 1), ("/min", 60), ("/h", 3_600), ("/day", 86_400)];
-const EVERY_IN_MILLIONTHS: &[Unit] =
+const FREQUENCIES: &[Unit] =
     &[("/s", 1_000_000), ("/min", 1_000_000), ("/h", 1_000_000), ("/day", 1_000_000)];
+/// The seconds in each unit of [`FREQUENCIES`], which counts millionths.
+const SECONDS: [u32; 4] = [1, 60, 3_600, 86_400];
 
 impl FromStr for Rate {
     type Err = UnitError;
@@ -281,7 +282,7 @@ impl fmt::Display for Percent {
 impl fmt::Display for Frequency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = decimal(self.millionths, 1_000_000).expect("a power of ten divides exactly");
-        write!(f, "{number} {}", EVERY[self.unit].0)
+        write!(f, "{number} {}", FREQUENCIES[self.unit].0)
     }
 }
 
@@ -302,8 +303,7 @@ const RATE: Kind = Kind { name: "a rate", base: "bits a second", example: "2 Mbi
 const SIZE: Kind = Kind { name: "a size", base: "bytes", example: "256 KiB", units: SIZES };
 const SPAN: Kind = Kind { name: "a time", base: "nanoseconds", example: "10 s", units: SPANS };
 const SHARE: Kind = Kind { name: "a percentage", base: "parts per million", example: "1%", units: PERCENT };
-const OFTEN: Kind =
-    Kind { name: "a frequency", base: "millionths", example: "100 /s", units: EVERY_IN_MILLIONTHS };
+const OFTEN: Kind = Kind { name: "a frequency", base: "millionths", example: "100 /s", units: FREQUENCIES };
 
 impl Kind {
     /// The quantity in base units, and which unit it was written in.
@@ -463,7 +463,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(value: u64, ppm in 0u32..=1_000_000, unit in 0usize..EVERY.len()) {
+        fn what_is_written_is_read_back(value: u64, ppm in 0u32..=1_000_000, unit in 0usize..FREQUENCIES.len()) {
             prop_assert_eq!(Rate(value).to_string().parse(), Ok(Rate(value)));
             prop_assert_eq!(Size(value).to_string().parse(), Ok(Size(value)));
             prop_assert_eq!(Span(value).to_string().parse(), Ok(Span(value)));

@@ -1,9 +1,9 @@
 //! What a class of hosts may not say.
 
-use super::{Check, Checked};
+use super::rules::{Check, Checked};
 use crate::draw::{InitialPieces, Slots, Stay};
 use crate::schema::{Arrival, Behaviour, HostClass, Limits, Links, Peers};
-use crate::units::{Frequency, Rate, Size};
+use crate::units::Size;
 
 /// A block of 16 KiB with its header must fit.
 const MIN_SOCKET_BUFFER: Size = Size::from_kib(17);
@@ -184,13 +184,5 @@ impl Check<'_> {
             message,
             "write a number above 0, such as 1.5",
         )
-    }
-
-    fn flows(&self, rate: Rate, path: &str, hint: &str) -> Checked {
-        self.require(!rate.is_zero(), path, format!("`{path}` is zero: nothing would ever get through"), hint)
-    }
-
-    fn happens(&self, rate: Frequency, path: &str) -> Checked {
-        self.require(!rate.is_zero(), path, "nobody would ever come", "write a rate such as \"0.2 /s\"")
     }
 }

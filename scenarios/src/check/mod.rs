@@ -1,9 +1,10 @@
 //! What a scenario may not say, although each field by itself is well written.
 
 mod host;
+mod rules;
 
-use crate::draw::{Draw, InitialPieces};
-use crate::error::ScenarioError;
+use self::rules::{Check, Checked};
+use crate::draw::InitialPieces;
 use crate::schema::{Behaviour, Scenario, Until};
 use crate::source::Source;
 use crate::units::{Size, Span};
@@ -16,8 +17,6 @@ const MAX_PIECES: u64 = 1 << 22;
 const MAX_PIECE_SIZE: Size = Size::from_kib(1 << 20);
 const MIN_SAMPLE: Span = Span::from_millis(10);
 const WHOLE_PPM: u64 = 1_000_000;
-
-type Checked = Result<(), ScenarioError>;
 
 /// Refuses what makes no sense, at its place.
 pub(crate) fn check(scenario: &Scenario, source: &Source) -> Checked {
@@ -39,48 +38,7 @@ pub(crate) fn fits_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
 
-struct Check<'a> {
-    scenario: &'a Scenario,
-    source: &'a Source,
-}
-
 impl Check<'_> {
-    fn require(
-        &self,
-        holds: bool,
-        path: &str,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Checked {
-        if holds { Ok(()) } else { Err(self.source.error(path, message, hint)) }
-    }
-
-    fn positive(&self, span: Span, path: &str) -> Checked {
-        self.require(span > Span::ZERO, path, format!("`{path}` is zero"), "write a time such as \"10 s\"")
-    }
-
-    fn at_least_one(&self, number: u32, path: &str) -> Checked {
-        self.require(number > 0, path, format!("`{path}` is zero"), "write 1 or more")
-    }
-
-    fn draw(&self, draw: &Draw, path: &str) -> Checked {
-        match *draw {
-            Draw::Fixed(_) | Draw::Uniform { .. } => Ok(()),
-            Draw::Exponential(mean) => self.positive(mean, &format!("{path}.exponential")),
-            Draw::Weibull { shape, scale } => {
-                let at = format!("{path}.weibull.shape");
-                let good = shape.is_finite() && shape > 0.0;
-                self.require(
-                    good,
-                    &at,
-                    format!("a shape of {shape}"),
-                    "write a number above 0, such as 0.59",
-                )?;
-                self.positive(scale, &format!("{path}.weibull.scale"))
-            }
-        }
-    }
-
     fn names(&self) -> Checked {
         let name = &self.scenario.name;
         let fits = !name.starts_with('.') && name.chars().all(fits_name);
