@@ -100,30 +100,8 @@ fn explain(message: &str, path: &[String]) -> ScenarioError {
         return ScenarioError::new(message, hint);
     }
     let message = message.trim_end();
-    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    if let Some((written, known)) = quoted.split_first() {
-        let parent = path.split_last().map_or(String::new(), |(_, parents)| parents.join("."));
-        if message.starts_with("unknown field") {
-            let within = if parent.is_empty() { parent } else { format!(" in {parent}") };
-            return ScenarioError::new(
-                format!("unknown field `{written}`{within}"),
-                nearest_hint(written, known),
-            );
-        }
-        if message.starts_with("unknown variant") {
-            return ScenarioError::new(
-                format!("`{written}` is none of the choices"),
-                nearest_hint(written, known),
-            );
-        }
-        if message.starts_with("missing field") {
-            let within = path.join(".");
-            let place = if within.is_empty() { "at the top".to_owned() } else { format!("to [{within}]") };
-            return ScenarioError::new(
-                format!("`{written}` is missing"),
-                format!("add `{written} = ...` {place}"),
-            );
-        }
+    if let Some(error) = explain_name(message, path) {
+        return error;
     }
     if message.starts_with("wanted exactly 1 element") {
         let path = path.join(".");
@@ -138,6 +116,28 @@ fn explain(message: &str, path: &[String]) -> ScenarioError {
         }
         None => ScenarioError::new(message, "docs/reference/scenario.md has the forms of all fields"),
     }
+}
+
+/// What serde says of names: "unknown field `ups`, expected one of `up`, `down`" and the like.
+fn explain_name(message: &str, path: &[String]) -> Option<ScenarioError> {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let (written, known) = quoted.split_first()?;
+    let (message, hint) = if message.starts_with("unknown field") {
+        let within = match path.split_last() {
+            Some((_, parents)) if !parents.is_empty() => format!(" in {}", parents.join(".")),
+            _ => String::new(),
+        };
+        (format!("unknown field `{written}`{within}"), nearest_hint(written, known))
+    } else if message.starts_with("unknown variant") {
+        (format!("`{written}` is none of the choices"), nearest_hint(written, known))
+    } else if message.starts_with("missing field") {
+        let place =
+            if path.is_empty() { "at the top".to_owned() } else { format!("to [{}]", path.join(".")) };
+        (format!("`{written}` is missing"), format!("add `{written} = ...` {place}"))
+    } else {
+        return None;
+    };
+    Some(ScenarioError::new(message, hint))
 }
 
 /// What serde calls an invalid type or value, in TOML's words.
