@@ -1,7 +1,7 @@
 //! Tit for tat (Cohen 2003, BEP 3).
 //!
 //! "Reciprocation and number of uploads capping is managed by unchoking the four peers which have the best upload rate
-//! and are interested": the regular slots. They have to be earned; a peer that sends us nothing, or has us snubbed, gets
+//! and are interested": the regular slots. They have to be earned; a peer that sends us nothing, or snubs us, gets
 //! none. The optimistic slot and those that nobody earned are dealt in turn.
 
 use std::cmp::Reverse;

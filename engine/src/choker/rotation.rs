@@ -26,7 +26,8 @@ impl Rotation {
 
     /// Those who had their turn go to the end, in their order.
     pub(super) fn send_back(&mut self, had_turn: impl Fn(ConnId) -> bool) {
-        self.0.sort_by_key(|&conn| had_turn(conn));
+        let back: Vec<_> = self.0.extract_if(.., |conn| had_turn(*conn)).collect();
+        self.0.extend(back);
     }
 }
 

@@ -44,10 +44,12 @@ impl Default for StandardConfig {
     }
 }
 
-/// Tit for tat while leeching ([`leeching`]), and service by upload rate with rotation while seeding ([`seeding`]).
+/// Tit for tat while leeching: regular slots go to those who send us most, optimistic ones go round. While seeding,
+/// service by upload rate, with slots that go round.
 ///
-/// Slots are dealt anew every ten seconds, in a phase of this host's own. In between nobody loses a slot (one exception
-/// is BEP 3's, see [`leeching`]): a slot that became free is given to someone who waits and had none in this round.
+/// Slots are dealt anew every ten seconds, in a phase of this host's own. In between a slot that became free is given to
+/// someone who waits and had none in this round, and nobody loses one but for this: "Peers which have a better upload
+/// rate but aren't interested get unchoked and if they become interested the worst uploader gets choked" (BEP 3).
 #[derive(Debug)]
 pub struct Standard {
     config: StandardConfig,
