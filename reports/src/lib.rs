@@ -4,9 +4,18 @@
 //! [`summarise()`] for the figures and writes a [`record::RunRecord`] to a folder. Everything else here starts
 //! from that folder alone.
 
+mod aggregate;
 pub mod bound;
+mod html;
+pub mod plots;
 pub mod record;
+mod report;
 pub mod stats;
 mod summarise;
+mod table;
+pub mod words;
 
+pub use aggregate::{Aggregate, Spread, aggregate};
+pub use report::{ReportError, report, write_report};
 pub use summarise::summarise;
+pub use table::{Line, aggregate_table, summary_lines, summary_table};

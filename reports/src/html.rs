@@ -1,0 +1,81 @@
+//! The page of a run: one file that needs nothing beside it to be read.
+
+use minijinja::{AutoEscape, Environment, Value, context};
+
+use crate::plots::{self, Plot};
+use crate::record::{ClassInfo, RunInfo, RunRecord, Verdict};
+use crate::table::{Line, summary_lines};
+use crate::words;
+
+const TEMPLATE: &str = include_str!("report.html");
+
+/// The page of `record` with its `plots`, as HTML. What the scenario says is escaped.
+///
+/// # Errors
+/// Where the template fails, which no record should bring about.
+pub fn page(record: &RunRecord, plots: &[Plot]) -> Result<String, minijinja::Error> {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.add_template("report.html", TEMPLATE)?;
+    let content = &record.info.content;
+    environment.get_template("report.html")?.render(context! {
+        info => info(&record.info),
+        hosts => words::plural(record.summary.peers, "host"),
+        content => format!(
+            "{} in {}",
+            words::bytes(content.total_bytes as f64),
+            words::plural(u64::from(content.pieces), "piece")
+        ),
+        lines => summary_lines(&record.summary).iter().map(line).collect::<Vec<_>>(),
+        plots => plots.iter().map(picture).collect::<Vec<_>>(),
+        classes => record.info.classes.iter().map(class).collect::<Vec<_>>(),
+        face_css => plots::face_css(),
+    })
+}
+
+fn info(info: &RunInfo) -> Value {
+    let (verdict, verdict_class) = match info.judgement.verdict {
+        Verdict::Held => ("held", "held"),
+        Verdict::Refuted => ("refuted", "refuted"),
+        Verdict::Inconclusive => ("inconclusive", "open"),
+        Verdict::NotJudged => ("not judged", "open"),
+    };
+    context! {
+        scenario => info.scenario.as_str(),
+        question => info.question.as_str(),
+        claim => info.claim.as_str(),
+        verdict,
+        verdict_class,
+        why => info.judgement.why.as_str(),
+        seed => info.seed,
+        version => info.version.as_str(),
+        backend => info.backend.as_str(),
+        trace_hash => info.trace_hash.as_str(),
+    }
+}
+
+fn line(line: &Line) -> Value {
+    context! { name => line.name, value => line.value.as_str(), definition => line.definition }
+}
+
+/// The page carries the font once, for all plots.
+fn picture(plot: &Plot) -> Value {
+    let svg = plot.svg.replacen(&plots::face_css(), "", 1);
+    context! { name => plot.name, how_to_read => plot.how_to_read, svg }
+}
+
+fn class(class: &ClassInfo) -> Value {
+    let rate =
+        |rate: Option<u64>| rate.map_or_else(|| "unlimited".to_owned(), |rate| words::rate(rate as f64));
+    context! {
+        name => class.name.as_str(),
+        hosts => words::count(u64::from(class.hosts)),
+        up => rate(class.up_bytes_per_s),
+        down => rate(class.down_bytes_per_s),
+        behaviour => class.behaviour.as_str(),
+        initial_pieces => class.initial_pieces.as_str(),
+        picker => class.picker.as_str(),
+        choker => class.choker.as_str(),
+        presence => class.presence.as_str(),
+    }
+}

@@ -1,0 +1,64 @@
+//! How common each piece was, over time.
+
+use super::axis::Axis;
+use super::figure::{Body, Figure, HeatMap};
+use crate::record::RunRecord;
+use crate::words;
+
+pub const HOW_TO_READ: &str = "Each row is a piece (or, of many pieces, the rarest of a few neighbours), each column \
+    a moment; the colour says how many hosts present held it. An even colour up and down means that no piece was \
+    rarer than the rest; a dark stripe is a piece that the swarm could lose, and black one that it had lost.";
+
+pub fn figure(record: &RunRecord) -> Figure {
+    let map = &record.availability;
+    let times_s: Vec<f64> = map.times_us.iter().map(|&time_us| time_us as f64 / 1e6).collect();
+    let (Some(&first_s), Some(&last_s)) = (times_s.first(), times_s.last()) else {
+        return nothing();
+    };
+    if map.first_pieces.is_empty() {
+        return nothing();
+    }
+    let pieces = record.info.content.pieces.max(map.first_pieces.last().map_or(0, |&piece| piece + 1));
+    // A column covers the time up to the next sample, the last one as much as those before it.
+    let step_s = if times_s.len() > 1 { (last_s - first_s) / (times_s.len() - 1) as f64 } else { 1.0 };
+    let rows =
+        (0..map.first_pieces.len()).map(|bin| map.copies.iter().map(|row| row[bin]).collect()).collect();
+    Figure {
+        title: title(record),
+        x: Axis::time("time since the start", last_s + step_s),
+        body: Body::HeatMap(HeatMap {
+            y: Axis::exact("piece", f64::from(pieces), 6),
+            label: "copies (logarithmic):".to_owned(),
+            rows,
+            span: (first_s, last_s + step_s),
+        }),
+    }
+}
+
+fn nothing() -> Figure {
+    Figure {
+        title: "How common each piece was is not on record".to_owned(),
+        x: Axis::time("time since the start", 1.0),
+        body: Body::Message("The run left no samples of the pieces.".to_owned()),
+    }
+}
+
+/// Looks for the moment from which on every piece had a second copy, while anybody still needed one.
+fn title(record: &RunRecord) -> String {
+    let needed = || record.timeline.iter().filter(|row| row.leechers > 0);
+    let alone = needed().rfind(|row| row.availability_min < 2);
+    match (alone, needed().next_back()) {
+        (_, None) => "How common each piece was".to_owned(),
+        (None, Some(_)) => "Every piece was held at least twice, all the time that it was needed".to_owned(),
+        (Some(row), Some(last)) if row.t_s >= last.t_s => {
+            format!("To the last, some piece was held by {}", holders(row.availability_min))
+        }
+        (Some(row), Some(_)) => {
+            format!("After {} every piece was held at least twice", words::seconds(row.t_s))
+        }
+    }
+}
+
+fn holders(copies: u32) -> &'static str {
+    if copies == 0 { "nobody" } else { "one host alone" }
+}

@@ -1,0 +1,229 @@
+//! Draws a [`Figure`] on a sheet: the layout, axes and legends that all plots have in common.
+
+use plotters::prelude::{BLACK, Color, DrawingBackend, RGBColor, ViridisRGB};
+use plotters::style::colors::colormaps::ColorMap;
+
+use super::axis::Axis;
+use super::canvas::{Anchor, Canvas, Drawn, Frame, Picture, SIZE};
+use super::figure::{Body, Curve, Dash, Figure, HeatMap, Panel, Strip, ink};
+
+const GRID: RGBColor = RGBColor(225, 225, 225);
+const LEFT: f64 = 76.0;
+const RIGHT: f64 = 930.0;
+const TOP: f64 = 62.0;
+const BOTTOM: f64 = 536.0;
+/// Room above a panel for its name and legend.
+const HEADER: f64 = 34.0;
+const TEXT: f64 = 15.0;
+
+/// Draws the whole plot.
+pub fn draw<DB: DrawingBackend>(canvas: &mut Canvas<DB>, figure: &Figure) -> Drawn<DB> {
+    draw_title(canvas, &figure.title)?;
+    match &figure.body {
+        Body::Panels(panels) => draw_panels(canvas, &figure.x, panels),
+        Body::HeatMap(map) => draw_heat_map(canvas, &figure.x, map),
+        Body::Strips(strips) => draw_strips(canvas, &figure.x, strips),
+        Body::Message(text) => {
+            let middle = (f64::from(SIZE.0) / 2.0, f64::from(SIZE.1) / 2.0);
+            canvas.text(text, middle, 18.0, ink::GREY, Anchor::Center)
+        }
+    }
+}
+
+/// The title shrinks rather than run off the sheet.
+fn draw_title<DB: DrawingBackend>(canvas: &Canvas<DB>, title: &str) -> Drawn<DB> {
+    let size = 21.0_f64;
+    let width = canvas.text_width(title, size);
+    let fitting = size * ((f64::from(SIZE.0) - 44.0) / width.max(1.0)).min(1.0);
+    canvas.text(title, (22.0, 32.0), fitting, ink::BLACK, Anchor::Left)
+}
+
+fn draw_panels<DB: DrawingBackend>(canvas: &mut Canvas<DB>, x: &Axis, panels: &[Panel]) -> Drawn<DB> {
+    let height = (BOTTOM - TOP) / panels.len() as f64;
+    for (index, panel) in panels.iter().enumerate() {
+        let top = TOP + height * index as f64;
+        let gap = if index + 1 < panels.len() { 12.0 } else { 0.0 };
+        let frame = Frame { left: LEFT, top: top + HEADER, right: RIGHT, bottom: top + height - gap };
+        draw_legend(canvas, &panel.y.label, &panel.curves, top + HEADER / 2.0 - 3.0)?;
+        draw_y_axis(canvas, &panel.y, &frame)?;
+        draw_x_grid(canvas, x, &frame)?;
+        for curve in &panel.curves {
+            draw_curve(canvas, curve, x, &panel.y, &frame)?;
+        }
+    }
+    draw_x_axis(canvas, x)
+}
+
+/// The panel's quantity on the left, and a sample of each curve beside its name on the right, above the data.
+fn draw_legend<DB: DrawingBackend>(canvas: &Canvas<DB>, name: &str, curves: &[Curve], y: f64) -> Drawn<DB> {
+    canvas.text(name, (22.0, y), TEXT, ink::GREY, Anchor::Left)?;
+    let mut right = RIGHT;
+    for curve in curves.iter().rev() {
+        let width = canvas.text_width(&curve.label, TEXT);
+        canvas.text(&curve.label, (right - width, y), TEXT, ink::BLACK, Anchor::Left)?;
+        let end = right - width - 8.0;
+        canvas.line(&[(end - 34.0, y), (end, y)], curve.colour, 2.5, curve.dash)?;
+        right = end - 34.0 - 22.0;
+    }
+    Ok(())
+}
+
+fn draw_curve<DB: DrawingBackend>(
+    canvas: &Canvas<DB>,
+    curve: &Curve,
+    x: &Axis,
+    y: &Axis,
+    frame: &Frame,
+) -> Drawn<DB> {
+    let points: Vec<_> =
+        curve.points.iter().map(|&(at, value)| frame.at(x.position(at), y.position(value))).collect();
+    if points.len() < 2 {
+        return points.iter().try_for_each(|&point| canvas.dot(point, 3.0, curve.colour.to_rgba()));
+    }
+    canvas.line(&points, curve.colour, 2.2, curve.dash)
+}
+
+fn draw_y_axis<DB: DrawingBackend>(canvas: &Canvas<DB>, y: &Axis, frame: &Frame) -> Drawn<DB> {
+    for (at, text) in &y.ticks {
+        let (left, height) = frame.at(0.0, y.position(*at));
+        canvas.line(&[(left, height), (frame.right, height)], GRID, 1.0, Dash::Solid)?;
+        canvas.text(text, (left - 9.0, height), TEXT, ink::BLACK, Anchor::Right)?;
+    }
+    Ok(())
+}
+
+fn draw_x_grid<DB: DrawingBackend>(canvas: &Canvas<DB>, x: &Axis, frame: &Frame) -> Drawn<DB> {
+    for (at, _) in &x.ticks {
+        let (across, bottom) = frame.at(x.position(*at), 0.0);
+        canvas.line(&[(across, frame.top), (across, bottom)], GRID, 1.0, Dash::Solid)?;
+    }
+    canvas.line(&[(frame.left, frame.bottom), (frame.right, frame.bottom)], ink::GREY, 1.0, Dash::Solid)
+}
+
+fn draw_x_axis<DB: DrawingBackend>(canvas: &Canvas<DB>, x: &Axis) -> Drawn<DB> {
+    for (at, text) in &x.ticks {
+        let across = LEFT + x.position(*at) * (RIGHT - LEFT);
+        canvas.line(&[(across, BOTTOM), (across, BOTTOM + 5.0)], ink::GREY, 1.0, Dash::Solid)?;
+        canvas.text(text, (across, BOTTOM + 17.0), TEXT, ink::BLACK, Anchor::Center)?;
+    }
+    canvas.text(&x.label, ((LEFT + RIGHT) / 2.0, BOTTOM + 44.0), TEXT, ink::GREY, Anchor::Center)
+}
+
+fn draw_heat_map<DB: DrawingBackend>(canvas: &mut Canvas<DB>, x: &Axis, map: &HeatMap) -> Drawn<DB> {
+    const BAR: f64 = 84.0;
+    let frame = Frame { left: LEFT, top: TOP + HEADER, right: RIGHT, bottom: BOTTOM };
+    let most = map.rows.iter().flatten().copied().max().unwrap_or(0).max(1);
+    canvas.text(&map.y.label, (22.0, TOP + HEADER / 2.0), TEXT, ink::GREY, Anchor::Left)?;
+    draw_colour_bar(canvas, &map.label, most, BAR)?;
+    let cells = Frame {
+        left: frame.at(x.position(map.span.0), 0.0).0,
+        right: frame.at(x.position(map.span.1), 0.0).0,
+        ..frame
+    };
+    canvas.picture(&picture(map, most), &cells)?;
+    for (at, text) in &map.y.ticks {
+        let (left, height) = frame.at(0.0, map.y.position(*at));
+        canvas.line(&[(left - 5.0, height), (left, height)], ink::GREY, 1.0, Dash::Solid)?;
+        canvas.text(text, (left - 9.0, height), TEXT, ink::BLACK, Anchor::Right)?;
+    }
+    draw_x_axis(canvas, x)
+}
+
+fn picture(map: &HeatMap, most: u32) -> Picture {
+    let width = map.rows.first().map_or(0, Vec::len);
+    let rgb = map
+        .rows
+        .iter()
+        .rev()
+        .flatten()
+        .flat_map(|&count| {
+            let RGBColor(red, green, blue) = shade(count, most);
+            [red, green, blue]
+        })
+        .collect();
+    Picture { width, height: map.rows.len(), rgb }
+}
+
+/// Black for a piece that nobody has, and viridis from one copy up: a lost piece must leap to the eye. The
+/// logarithm gives the few copies, on which everything hangs, as much room as the many.
+fn shade(count: u32, most: u32) -> RGBColor {
+    match count {
+        0 => BLACK,
+        _ => ViridisRGB.get_color((0.06 + 0.94 * log_share(count, most)) as f32),
+    }
+}
+
+fn log_share(count: u32, most: u32) -> f64 {
+    if most <= 1 { 1.0 } else { libm::log(f64::from(count)) / libm::log(f64::from(most)) }
+}
+
+fn draw_colour_bar<DB: DrawingBackend>(canvas: &Canvas<DB>, label: &str, most: u32, width: f64) -> Drawn<DB> {
+    let y = TOP + HEADER / 2.0;
+    let end = most.to_string();
+    let right = RIGHT - canvas.text_width(&end, TEXT) - 6.0;
+    canvas.text(&end, (RIGHT, y), TEXT, ink::BLACK, Anchor::Right)?;
+    for step in 0..64 {
+        let from = right - width + width * f64::from(step) / 64.0;
+        let cell = Frame { left: from, top: y - 8.0, right: from + width / 64.0, bottom: y + 8.0 };
+        let colour = ViridisRGB.get_color(0.06 + 0.94 * step as f32 / 63.0);
+        canvas.fill(&cell, colour.to_rgba())?;
+    }
+    let one = right - width - 8.0;
+    canvas.text("1", (one, y), TEXT, ink::BLACK, Anchor::Right)?;
+    let black = Frame { left: one - 40.0, top: y - 8.0, right: one - 20.0, bottom: y + 8.0 };
+    canvas.fill(&black, BLACK.to_rgba())?;
+    canvas.text("0", (black.left - 6.0, y), TEXT, ink::BLACK, Anchor::Right)?;
+    canvas.text(label, (black.left - 32.0, y), TEXT, ink::BLACK, Anchor::Right)
+}
+
+fn draw_strips<DB: DrawingBackend>(canvas: &mut Canvas<DB>, x: &Axis, strips: &[Strip]) -> Drawn<DB> {
+    const NAMES: f64 = 190.0;
+    let frame = Frame { left: NAMES, top: TOP + HEADER, right: RIGHT, bottom: BOTTOM };
+    draw_strip_legend(canvas, TOP + HEADER / 2.0 - 3.0)?;
+    draw_x_grid(canvas, x, &frame)?;
+    let height = (frame.bottom - frame.top) / strips.len().max(1) as f64;
+    for (index, strip) in strips.iter().enumerate() {
+        let middle = frame.top + height * (index as f64 + 0.5);
+        draw_strip(
+            canvas,
+            x,
+            strip,
+            &Frame { top: middle - height / 2.0, bottom: middle + height / 2.0, ..frame },
+        )?;
+    }
+    for (at, text) in &x.ticks {
+        let (across, _) = frame.at(x.position(*at), 0.0);
+        canvas.text(text, (across, BOTTOM + 17.0), TEXT, ink::BLACK, Anchor::Center)?;
+    }
+    canvas.text(&x.label, ((NAMES + RIGHT) / 2.0, BOTTOM + 44.0), TEXT, ink::GREY, Anchor::Center)
+}
+
+fn draw_strip_legend<DB: DrawingBackend>(canvas: &Canvas<DB>, y: f64) -> Drawn<DB> {
+    let (host, median) = ("a host", "the median of its class");
+    let bar = RIGHT - canvas.text_width(median, TEXT) - 10.0;
+    canvas.text(median, (bar + 10.0, y), TEXT, ink::BLACK, Anchor::Left)?;
+    canvas.line(&[(bar, y - 8.0), (bar, y + 8.0)], ink::ORANGE, 3.0, Dash::Solid)?;
+    let dot = bar - 34.0 - canvas.text_width(host, TEXT);
+    canvas.text(host, (dot + 10.0, y), TEXT, ink::BLACK, Anchor::Left)?;
+    canvas.dot((dot, y), 3.5, ink::BLUE.mix(0.45))
+}
+
+/// A dot for each host, spread up and down so that they do not hide each other, and a stroke at the median.
+fn draw_strip<DB: DrawingBackend>(canvas: &Canvas<DB>, x: &Axis, strip: &Strip, frame: &Frame) -> Drawn<DB> {
+    let half = ((frame.bottom - frame.top) * 0.3).min(30.0);
+    let middle = (frame.top + frame.bottom) / 2.0;
+    canvas.text(&strip.label, (frame.left - 14.0, middle), TEXT, ink::BLACK, Anchor::Right)?;
+    for (index, &value) in strip.values.iter().enumerate() {
+        let spread = (index as f64 * 0.618_034).fract() * 2.0 - 1.0;
+        let offset = if strip.values.len() == 1 { 0.0 } else { spread * half };
+        let at = (frame.at(x.position(value), 0.0).0, middle + offset);
+        canvas.dot(at, 3.5, ink::BLUE.mix(0.45))?;
+    }
+    let across = frame.at(x.position(strip.median), 0.0).0;
+    canvas.line(
+        &[(across, middle - half - 5.0), (across, middle + half + 5.0)],
+        ink::ORANGE,
+        3.0,
+        Dash::Solid,
+    )
+}

@@ -1,0 +1,178 @@
+//! The figures as text for a terminal.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::aggregate::Aggregate;
+use crate::record::Summary;
+use crate::words;
+
+/// One line of the summary: the same lines stand in the terminal and on the page.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Line {
+    /// What it is, in plain words.
+    pub name: &'static str,
+    /// The value with its unit.
+    pub value: String,
+    /// How it is defined.
+    pub definition: &'static str,
+}
+
+/// The summary in plain words, the most telling lines first.
+pub fn summary_lines(summary: &Summary) -> Vec<Line> {
+    let line = |name, value, definition| Line { name, value, definition };
+    let or_dash = |value: Option<f64>, show: fn(f64) -> String| value.map_or_else(|| "–".to_owned(), show);
+    let seconds = |value| or_dash(value, words::seconds);
+    let percent = |value| or_dash(value, words::percent);
+    let times = |value| or_dash(value, |value| format!("{} x", words::figure(value)));
+    let copies = |value| or_dash(value, |value| format!("{} copies", words::figure(value)));
+    let plain = |value| or_dash(value, words::figure);
+    let completion = &summary.completion_s;
+    vec![
+        line("finished", finished(summary), "hosts that got the whole content, of those that came for it"),
+        line(
+            "ended by",
+            summary.ended_by.replace('_', " "),
+            "why the run ended; a cap that was hit is no success",
+        ),
+        line(
+            "download time, quickest",
+            seconds(completion.min),
+            "from a host's own joining to its last piece",
+        ),
+        line(
+            "download time, median",
+            seconds(completion.p50),
+            "half of all hosts had finished, unfinished ones counted as slowest",
+        ),
+        line(
+            "download time, 95 %",
+            seconds(completion.p95),
+            "95 % of all hosts had finished, unfinished ones counted as slowest",
+        ),
+        line("download time, slowest", seconds(completion.max), "given only if all finished"),
+        line("download time, mean", seconds(completion.mean), "given only if all finished"),
+        line(
+            "time until all had finished",
+            seconds(summary.makespan_s),
+            "from the first joining to the last completion",
+        ),
+        line(
+            "least possible time",
+            bound(summary),
+            "no protocol could serve all sooner over these links (Kumar and Ross)",
+        ),
+        line("last host / least possible", times(summary.stretch_last), "1 would be perfect"),
+        line(
+            "mean host / least possible",
+            times(summary.stretch_mean),
+            "mean download time over the least possible time for all",
+        ),
+        line(
+            "sent by the seeds",
+            copies(summary.seed_upload_copies),
+            "in copies of the content; one server alone would send one for each host",
+        ),
+        line("sent by leechers", percent(summary.leecher_upload_share), "share of all payload"),
+        line("most sent by one host", copies(summary.max_upload_copies), "seeds included"),
+        line(
+            "fairness of upload",
+            plain(summary.jain_upload),
+            "Jain's index over those that came for the content: 1 if all sent alike",
+        ),
+        line(
+            "uplinks used",
+            percent(summary.upload_utilisation),
+            "payload sent over uplink times time present, free riders left out",
+        ),
+        line(
+            "sources of a copy, median",
+            plain(summary.sources_p50),
+            "effective number of hosts that a finished copy came from: 1/sum of squared shares",
+        ),
+        line(
+            "first piece after, median",
+            seconds(summary.bootstrap_p50_s),
+            "from joining to the first complete piece",
+        ),
+        line(
+            "distributed copies, least",
+            plain(summary.distributed_copies_min),
+            "while anybody lacked a piece; below 1 nobody can finish",
+        ),
+        line(
+            "protocol overhead",
+            percent(summary.protocol_overhead),
+            "bytes on the wire that were not payload, over payload",
+        ),
+        line(
+            "blocks received",
+            blocks(summary),
+            "blocks of 16 KiB; a duplicate is one that the host had already",
+        ),
+        line("failed piece checks", words::count(summary.hash_failures), "pieces whose hash did not match"),
+        line("simulated", simulated(summary), "length of the run in its own time"),
+    ]
+}
+
+fn finished(summary: &Summary) -> String {
+    let mut text = format!("{} of {}", words::count(summary.completed), words::count(summary.eligible));
+    if summary.stalled > 0 {
+        text.push_str(&format!(" ({} stalled)", words::count(summary.stalled)));
+    }
+    text
+}
+
+fn bound(summary: &Summary) -> String {
+    match (summary.bound_s, &summary.bound_reason) {
+        (Some(bound_s), _) => words::seconds(bound_s),
+        (None, Some(reason)) => format!("– ({reason})"),
+        (None, None) => "–".to_owned(),
+    }
+}
+
+fn blocks(summary: &Summary) -> String {
+    format!("{} ({} duplicate)", words::count(summary.blocks), words::count(summary.duplicate_blocks))
+}
+
+fn simulated(summary: &Summary) -> String {
+    format!("{}, {}", words::seconds(summary.simulated_s), words::plural(summary.events, "event"))
+}
+
+/// The figures of one run as a table, without a final newline.
+pub fn summary_table(summary: &Summary) -> String {
+    let mut table = plain_table();
+    for line in summary_lines(summary) {
+        table.add_row([line.name, &line.value]);
+    }
+    trimmed(&table)
+}
+
+/// The figures of several runs as a table, without a final newline.
+pub fn aggregate_table(aggregate: &Aggregate) -> String {
+    let mut table = plain_table();
+    table.set_header(["", "median", "mean", "95 % interval", "runs"]);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    for (name, spread) in &aggregate.figures {
+        let show = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), words::figure);
+        let interval = match (spread.low, spread.high) {
+            (Some(low), Some(high)) => format!("{} .. {}", words::figure(low), words::figure(high)),
+            _ => "–".to_owned(),
+        };
+        let runs = format!("{} of {}", spread.reached, aggregate.runs);
+        table.add_row([name.clone(), show(spread.median), show(spread.mean), interval, runs]);
+    }
+    trimmed(&table)
+}
+
+fn plain_table() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table
+}
+
+/// Without the blanks that pad the last column.
+fn trimmed(table: &Table) -> String {
+    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,182 @@
+//! Reports are made of any record, from its folder alone, and are the same bytes each time.
+
+mod synthetic;
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+use torrentlab_reports::record::{Judgement, PeerRow, Role, RunRecord, Verdict};
+use torrentlab_reports::{aggregate, aggregate_table, report, summarise, summary_table};
+
+const FILES: [&str; 11] = [
+    "plots/completion.svg",
+    "plots/completion.png",
+    "plots/health.svg",
+    "plots/health.png",
+    "plots/availability.svg",
+    "plots/availability.png",
+    "plots/rates.svg",
+    "plots/rates.png",
+    "plots/upload.svg",
+    "plots/upload.png",
+    "report.html",
+];
+
+fn reported(record: &RunRecord) -> TempDir {
+    let dir = TempDir::new().expect("a folder");
+    record.write(dir.path()).expect("written");
+    report(dir.path()).expect("reported");
+    dir
+}
+
+fn read(dir: &Path, name: &str) -> Vec<u8> {
+    fs::read(dir.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn resummarised(mut record: RunRecord) -> RunRecord {
+    record.summary = summarise(&record.info, &record.peers, &record.timeline);
+    record
+}
+
+#[test]
+fn the_same_record_gives_the_same_bytes() {
+    let record = synthetic::flash_crowd(20, 40, 60);
+    let (first, second) = (reported(&record), reported(&record));
+    report(second.path()).expect("rebuilt over itself");
+    for name in FILES {
+        assert!(read(first.path(), name) == read(second.path(), name), "{name}");
+    }
+}
+
+#[test]
+fn the_cost_stays_out_of_the_report() {
+    let record = synthetic::flash_crowd(5, 8, 10);
+    let without = RunRecord { cost: None, ..record.clone() };
+    let (first, second) = (reported(&record), reported(&without));
+    assert!(read(first.path(), "report.html") == read(second.path(), "report.html"));
+}
+
+#[test]
+fn a_plot_carries_its_font_and_the_page_carries_it_once() {
+    let dir = reported(&synthetic::flash_crowd(5, 8, 10));
+    let count =
+        |name: &str| String::from_utf8(read(dir.path(), name)).expect("text").matches("@font-face").count();
+    assert_eq!(count("plots/health.svg"), 1);
+    assert_eq!(count("report.html"), 1);
+}
+
+#[test]
+fn the_page_escapes_what_the_scenario_says() {
+    let mut record = synthetic::flash_crowd(3, 4, 5);
+    let hostile = "</title><script>alert(1)</script>\u{1}\"'&";
+    record.info.scenario = hostile.to_owned();
+    record.info.question = hostile.to_owned();
+    record.info.claim = hostile.to_owned();
+    record.info.judgement = Judgement { verdict: Verdict::Inconclusive, why: hostile.to_owned() };
+    record.info.classes[0].name = hostile.to_owned();
+    record.peers[0].class = hostile.to_owned();
+    let dir = reported(&resummarised(record));
+    for name in ["report.html", "plots/upload.svg"] {
+        let text = String::from_utf8(read(dir.path(), name)).expect("text");
+        assert!(!text.contains("<script") && text.contains("&lt;"), "{name}");
+    }
+    let svg = String::from_utf8(read(dir.path(), "plots/upload.svg")).expect("text");
+    assert!(!svg.contains('\u{1}'), "a control character is no XML");
+}
+
+#[test]
+fn odd_records_are_reported_all_the_same() {
+    let mut lone = synthetic::flash_crowd(1, 1, 1);
+    lone.peers.retain(|peer| peer.role == Role::Leecher);
+    let mut unfinished = synthetic::flash_crowd(8, 16, 20);
+    for peer in &mut unfinished.peers {
+        *peer = PeerRow { completed_s: None, download_s: None, left_s: None, stalled: true, ..peer.clone() };
+    }
+    let mut unlimited = synthetic::flash_crowd(4, 8, 10);
+    for peer in &mut unlimited.peers {
+        (peer.up_bytes_per_s, peer.down_bytes_per_s) = (None, None);
+    }
+    let mut extreme = synthetic::flash_crowd(4, 8, 10);
+    for peer in &mut extreme.peers {
+        (peer.payload_up_bytes, peer.payload_down_bytes, peer.blocks) = (u64::MAX, u64::MAX, u64::MAX);
+        (peer.up_bytes_per_s, peer.down_bytes_per_s) = (Some(0), Some(u64::MAX));
+        (peer.joined_s, peer.completed_s) = (1e15, Some(-1e15));
+    }
+    for row in &mut extreme.timeline {
+        (row.t_s, row.distributed_copies, row.payload_up_bytes_per_s) = (-5.0, 1e300, -1e300);
+        (row.upload_utilisation, row.leechers) = (Some(1e18), u32::MAX);
+    }
+    let mut crowded = synthetic::flash_crowd(60, 8, 10);
+    for (index, peer) in crowded.peers.iter_mut().enumerate() {
+        peer.class = format!("a-class-with-a-very-long-name-{index}-ÄÖÜ-日本");
+    }
+    let records = [
+        ("empty", RunRecord::default()),
+        ("one peer and no seed", lone),
+        ("nobody finished", unfinished),
+        ("unlimited links", unlimited),
+        ("numbers at their limits", extreme),
+        ("many classes", crowded),
+        ("a seed alone", synthetic::flash_crowd(0, 4, 5)),
+    ];
+    for (what, record) in records {
+        let record = resummarised(record);
+        let dir = reported(&record);
+        for name in FILES {
+            assert!(!read(dir.path(), name).is_empty(), "{what}: {name}");
+        }
+        assert!(!summary_table(&record.summary).is_empty(), "{what}");
+    }
+}
+
+#[test]
+fn a_hundred_thousand_pieces_stay_small() {
+    let dir = reported(&synthetic::flash_crowd(3, 100_000, 30));
+    let size = |name: &str| read(dir.path(), name).len();
+    assert!(size("availability.csv") < 200_000, "{}", size("availability.csv"));
+    assert!(size("report.html") < 500_000, "{}", size("report.html"));
+}
+
+#[test]
+fn summary_as_json_and_as_a_table() {
+    let record = synthetic::flash_crowd(20, 40, 60);
+    insta::assert_snapshot!("summary_json", serde_json::to_string_pretty(&record.summary).expect("JSON"));
+    insta::assert_snapshot!("summary_table", summary_table(&record.summary));
+}
+
+#[test]
+fn unfinished_hosts_are_censored_and_not_forgotten() {
+    let mut record = synthetic::flash_crowd(10, 16, 20);
+    for peer in &mut record.peers[1..=6] {
+        (peer.completed_s, peer.left_s, peer.stalled) = (None, None, true);
+    }
+    let summary = resummarised(record).summary;
+    assert_eq!((summary.eligible, summary.completed, summary.unfinished, summary.stalled), (10, 4, 6, 6));
+    assert!(summary.completion_s.min.is_some());
+    assert_eq!(summary.completion_s.p50, None, "half were never reached");
+    assert_eq!((summary.completion_s.mean, summary.completion_s.max, summary.makespan_s), (None, None, None));
+    assert_eq!(summary.stretch_last, None);
+    insta::assert_snapshot!("unfinished_table", summary_table(&summary));
+}
+
+#[test]
+fn several_runs_as_a_table() {
+    let summaries: Vec<_> = [18, 20, 22]
+        .into_iter()
+        .enumerate()
+        .map(|(seed, leechers)| {
+            let mut summary = synthetic::flash_crowd(leechers, 40, 20).summary;
+            summary.seed = seed as u64;
+            summary
+        })
+        .collect();
+    let aggregate = aggregate(&summaries);
+    insta::assert_snapshot!("aggregate_table", aggregate_table(&aggregate));
+    let dir = TempDir::new().expect("a folder");
+    aggregate.write(dir.path()).expect("written");
+    let json = String::from_utf8(read(dir.path(), "aggregate.json")).expect("text");
+    assert_eq!(serde_json::from_str::<torrentlab_reports::Aggregate>(&json).expect("readable"), aggregate);
+    let csv = String::from_utf8(read(dir.path(), "aggregate.csv")).expect("text");
+    assert_eq!(csv.lines().count(), 1 + aggregate.figures.len());
+}
