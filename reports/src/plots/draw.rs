@@ -6,6 +6,7 @@ use plotters::style::colors::colormaps::ColorMap;
 use super::axis::Axis;
 use super::canvas::{Anchor, Canvas, Drawn, Frame, Picture, SIZE};
 use super::figure::{Body, Curve, Dash, Figure, HeatMap, Panel, Strip, ink};
+use crate::words;
 
 const GRID: RGBColor = RGBColor(225, 225, 225);
 const LEFT: f64 = 76.0;
@@ -113,7 +114,7 @@ fn draw_heat_map<DB: DrawingBackend>(canvas: &mut Canvas<DB>, x: &Axis, map: &He
     const BAR: f64 = 84.0;
     let frame = Frame { left: LEFT, top: TOP + HEADER, right: RIGHT, bottom: BOTTOM };
     let most = map.rows.iter().flatten().copied().max().unwrap_or(0).max(1);
-    canvas.text(&map.y.label, (22.0, TOP + HEADER / 2.0), TEXT, ink::GREY, Anchor::Left)?;
+    canvas.text(&map.y.label, (22.0, TOP + HEADER / 2.0 - 3.0), TEXT, ink::GREY, Anchor::Left)?;
     draw_colour_bar(canvas, &map.label, most, BAR)?;
     let cells = Frame {
         left: frame.at(x.position(map.span.0), 0.0).0,
@@ -130,18 +131,12 @@ fn draw_heat_map<DB: DrawingBackend>(canvas: &mut Canvas<DB>, x: &Axis, map: &He
 }
 
 fn picture(map: &HeatMap, most: u32) -> Picture {
-    let width = map.rows.first().map_or(0, Vec::len);
-    let rgb = map
-        .rows
-        .iter()
-        .rev()
-        .flatten()
-        .flat_map(|&count| {
-            let RGBColor(red, green, blue) = shade(count, most);
-            [red, green, blue]
-        })
-        .collect();
-    Picture { width, height: map.rows.len(), rgb }
+    let rgb = map.rows.iter().rev().flatten().flat_map(|&count| bytes_of(shade(count, most))).collect();
+    Picture { width: map.rows.first().map_or(0, Vec::len), height: map.rows.len(), rgb }
+}
+
+fn bytes_of(RGBColor(red, green, blue): RGBColor) -> [u8; 3] {
+    [red, green, blue]
 }
 
 /// Black for a piece that nobody has, and viridis from one copy up: a lost piece must leap to the eye. The
@@ -149,28 +144,32 @@ fn picture(map: &HeatMap, most: u32) -> Picture {
 fn shade(count: u32, most: u32) -> RGBColor {
     match count {
         0 => BLACK,
-        _ => ViridisRGB.get_color((0.06 + 0.94 * log_share(count, most)) as f32),
+        _ if most <= 1 => viridis(1.0),
+        _ => viridis(libm::log(f64::from(count)) / libm::log(f64::from(most))),
     }
 }
 
-fn log_share(count: u32, most: u32) -> f64 {
-    if most <= 1 { 1.0 } else { libm::log(f64::from(count)) / libm::log(f64::from(most)) }
+/// The scale without its darkest end, which is too near to black.
+fn viridis(share: f64) -> RGBColor {
+    ViridisRGB.get_color((0.06 + 0.94 * share) as f32)
 }
 
-fn draw_colour_bar<DB: DrawingBackend>(canvas: &Canvas<DB>, label: &str, most: u32, width: f64) -> Drawn<DB> {
-    let y = TOP + HEADER / 2.0;
-    let end = most.to_string();
+fn draw_colour_bar<DB: DrawingBackend>(
+    canvas: &mut Canvas<DB>,
+    label: &str,
+    most: u32,
+    width: f64,
+) -> Drawn<DB> {
+    let y = TOP + HEADER / 2.0 - 3.0;
+    let end = words::count(u64::from(most));
     let right = RIGHT - canvas.text_width(&end, TEXT) - 6.0;
     canvas.text(&end, (RIGHT, y), TEXT, ink::BLACK, Anchor::Right)?;
-    for step in 0..64 {
-        let from = right - width + width * f64::from(step) / 64.0;
-        let cell = Frame { left: from, top: y - 8.0, right: from + width / 64.0, bottom: y + 8.0 };
-        let colour = ViridisRGB.get_color(0.06 + 0.94 * step as f32 / 63.0);
-        canvas.fill(&cell, colour.to_rgba())?;
-    }
-    let one = right - width - 8.0;
+    let shades = (0..64).flat_map(|step| bytes_of(viridis(f64::from(step) / 63.0))).collect();
+    let bar = Frame { left: right - width, top: y - 8.0, right, bottom: y + 8.0 };
+    canvas.picture(&Picture { width: 64, height: 1, rgb: shades }, &bar)?;
+    let one = bar.left - 8.0;
     canvas.text("1", (one, y), TEXT, ink::BLACK, Anchor::Right)?;
-    let black = Frame { left: one - 40.0, top: y - 8.0, right: one - 20.0, bottom: y + 8.0 };
+    let black = Frame { left: one - 40.0, right: one - 20.0, ..bar };
     canvas.fill(&black, BLACK.to_rgba())?;
     canvas.text("0", (black.left - 6.0, y), TEXT, ink::BLACK, Anchor::Right)?;
     canvas.text(label, (black.left - 32.0, y), TEXT, ink::BLACK, Anchor::Right)

@@ -53,10 +53,9 @@ fn title(record: &RunRecord) -> String {
             words::seconds(row.t_s),
             words::figure(row.distributed_copies)
         ),
-        (None, Some(least)) => format!(
-            "The swarm held at least {} distributed copies as long as anybody needed them",
-            words::figure(least)
-        ),
+        (None, Some(least)) => {
+            format!("Distributed copies never fell below {} while anybody needed them", words::figure(least))
+        }
         (None, None) => "Nobody lacked a piece in any sample".to_owned(),
     }
 }
