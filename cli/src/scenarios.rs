@@ -1,0 +1,36 @@
+//! `torrentlab scenarios`
+
+use comfy_table::{ContentArrangement, Table, presets};
+use torrentlab_scenarios::catalogue;
+
+use crate::{Exit, Failure};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Print this scenario's file instead, to copy and change
+    name: Option<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
+    match &args.name {
+        None => println!("{}", table()),
+        Some(name) => {
+            let entry = catalogue().iter().find(|entry| entry.name == *name);
+            let unknown = || anyhow::anyhow!("there is no scenario {name:?} in the catalogue");
+            let entry = entry.ok_or_else(unknown);
+            let entry = entry.map_err(|error| Failure::input(error, "`torrentlab scenarios` lists them"))?;
+            print!("{}", entry.text);
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn table() -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["scenario", "its question"]);
+    for entry in catalogue() {
+        table.add_row([entry.name, entry.question]);
+    }
+    table
+}
