@@ -218,7 +218,7 @@ impl Torrent {
             peer.pipeline.cap(reqq);
         }
         peer.upload_only = handshake.upload_only;
-        if let (false, Some(port)) = (peer.outgoing, handshake.port) {
+        if let (None, Some(port)) = (peer.listens, handshake.port) {
             let listens = SocketAddr::new(peer.addr.ip(), port);
             peer.listens = Some(listens);
             self.book.connected(listens, now);

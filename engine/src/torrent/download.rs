@@ -95,7 +95,7 @@ impl Torrent {
         }
         let mut picked = false;
         while spare > 0 && self.may_download(conn, now) {
-            let Some(block) = self.next_block(conn, spare, &mut picked) else { break };
+            let Some(block) = self.next_block(conn, spare, &mut picked, now) else { break };
             self.ask(conn, block, now, out);
             spare -= 1;
         }
@@ -120,14 +120,14 @@ impl Torrent {
 
     /// The next block to ask this peer for: of a piece under way, of a new piece, or in the endgame one that others
     /// were asked for.
-    fn next_block(&mut self, conn: ConnId, spare: u32, picked: &mut bool) -> Option<Block> {
+    fn next_block(&mut self, conn: ConnId, spare: u32, picked: &mut bool, now: Instant) -> Option<Block> {
         let peer = self.peers.get(conn)?;
         if let Some(block) = self.pieces.ask_free(conn, |piece| peer.serves(piece)) {
             return Some(block);
         }
         if !*picked {
             *picked = true;
-            self.begin_pieces(conn, spare);
+            self.begin_pieces(conn, spare, now);
             let peer = self.peers.get(conn)?;
             if let Some(block) = self.pieces.ask_free(conn, |piece| peer.serves(piece)) {
                 return Some(block);
@@ -137,7 +137,7 @@ impl Torrent {
     }
 
     /// Begins as many pieces as `spare` requests reach into.
-    fn begin_pieces(&mut self, conn: ConnId, spare: u32) {
+    fn begin_pieces(&mut self, conn: ConnId, spare: u32, now: Instant) {
         let Some(peer) = self.peers.get(conn) else { return };
         if self.pieces.availability.open_pieces().is_empty() {
             return;
@@ -153,7 +153,7 @@ impl Torrent {
                 peer.suggested.iter().copied().filter(|piece| self.is_eligible(peer, *piece)).take(want),
             );
             if picks.len() < want {
-                let view = PeerView { addr: peer.addr, has: &peer.has, rate_down: 0 };
+                let view = PeerView { addr: peer.addr, has: &peer.has, rate_down: peer.down.rate(now) };
                 self.picker.pick(
                     &self.pieces.view(),
                     &view,

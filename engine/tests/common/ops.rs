@@ -305,7 +305,8 @@ impl<'a> Driver<'a> {
             _ => {
                 if let Some(piece) = self.checks.pop() {
                     let blocks = self.geometry.blocks_in(piece);
-                    let digests: Vec<u64> = (0..blocks).map(|_| u64::from(self.byte().is_multiple_of(16))).collect();
+                    let digests: Vec<u64> =
+                        (0..blocks).map(|_| u64::from(self.byte().is_multiple_of(16))).collect();
                     let ok = digests.iter().all(|digest| *digest == 0);
                     self.input(Input::PieceChecked { piece, ok, digests });
                 }
