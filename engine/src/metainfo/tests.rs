@@ -198,7 +198,8 @@ fn what_could_not_be_read_back_is_not_made() {
 }
 
 fn new_torrents() -> impl Strategy<Value = NewTorrent> {
-    let name = || "[a-z][a-z0-9 ._ä-]{0,8}_";
+    // No device of Windows begins with q.
+    let name = || "q[a-z0-9 ._ä-]{0,8}_";
     let path = (prop::collection::vec(name(), 0..3), 0u64..100);
     let content = prop_oneof![
         (1u64..500).prop_map(Content::File),
