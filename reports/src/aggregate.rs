@@ -72,9 +72,15 @@ impl Aggregate {
         write_files(dir, &[("aggregate.csv", self.to_csv().into_bytes()), ("aggregate.json", json)])
     }
 
+    /// The figures in the order of `summary.json`.
+    pub fn rows(&self) -> impl Iterator<Item = (&'static str, &Spread)> {
+        let names = figures(&Summary::default()).into_iter().map(|(name, _)| name);
+        names.filter_map(|name| Some((name, self.figures.get(name)?)))
+    }
+
     fn to_csv(&self) -> String {
         let mut text = "figure,reached,min,median,max,mean,low,high\n".to_owned();
-        for (name, spread) in &self.figures {
+        for (name, spread) in self.rows() {
             let Spread { reached, min, median, max, mean, low, high } = spread;
             let cells = [min, median, max, mean, low, high]
                 .map(|cell| cell.map_or_else(String::new, |v| v.to_string()));

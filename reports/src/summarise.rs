@@ -15,7 +15,7 @@ pub fn summarise(info: &RunInfo, peers: &[PeerRow], timeline: &[TimelineRow]) ->
     let bound = kumar_ross(&info.content, peers);
     let bound_s = bound.as_ref().ok().copied();
     let over_bound = |time: Option<f64>| time.zip(bound_s).map(|(time, bound)| time / bound);
-    let round = |value: Option<f64>| value.map(rounded);
+    let round = |value: Option<f64>| value.filter(|value| value.is_finite()).map(rounded);
     Summary {
         scenario: info.scenario.clone(),
         seed: info.seed,

@@ -154,14 +154,14 @@ pub fn aggregate_table(aggregate: &Aggregate) -> String {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    for (name, spread) in &aggregate.figures {
+    for (name, spread) in aggregate.rows() {
         let show = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), words::figure);
         let interval = match (spread.low, spread.high) {
             (Some(low), Some(high)) => format!("{} .. {}", words::figure(low), words::figure(high)),
             _ => "–".to_owned(),
         };
         let runs = format!("{} of {}", spread.reached, aggregate.runs);
-        table.add_row([name.clone(), show(spread.median), show(spread.mean), interval, runs]);
+        table.add_row([name.to_owned(), show(spread.median), show(spread.mean), interval, runs]);
     }
     trimmed(&table)
 }

@@ -18,7 +18,8 @@ pub fn figure(record: &RunRecord) -> Figure {
     if map.first_pieces.is_empty() {
         return nothing();
     }
-    let pieces = record.info.content.pieces.max(map.first_pieces.last().map_or(0, |&piece| piece + 1));
+    let pieces =
+        record.info.content.pieces.max(map.first_pieces.last().map_or(0, |&piece| piece.saturating_add(1)));
     // A column covers the time up to the next sample, the last one as much as those before it.
     let step_s = if times_s.len() > 1 { (last_s - first_s) / (times_s.len() - 1) as f64 } else { 1.0 };
     let rows =
@@ -27,7 +28,7 @@ pub fn figure(record: &RunRecord) -> Figure {
         title: title(record),
         x: Axis::time("time since the start", last_s + step_s),
         body: Body::HeatMap(HeatMap {
-            y: Axis::exact("piece", f64::from(pieces), 6),
+            y: Axis::index("piece", pieces),
             label: "copies (logarithmic):".to_owned(),
             rows,
             span: (first_s, last_s + step_s),
@@ -45,20 +46,15 @@ fn nothing() -> Figure {
 
 /// Looks for the moment from which on every piece had a second copy, while anybody still needed one.
 fn title(record: &RunRecord) -> String {
-    let needed = || record.timeline.iter().filter(|row| row.leechers > 0);
-    let alone = needed().rfind(|row| row.availability_min < 2);
-    match (alone, needed().next_back()) {
-        (_, None) => "How common each piece was".to_owned(),
-        (None, Some(_)) => "Every piece was held at least twice, all the time that it was needed".to_owned(),
-        (Some(row), Some(last)) if row.t_s >= last.t_s => {
-            format!("To the last, some piece was held by {}", holders(row.availability_min))
+    let needed: Vec<_> = record.timeline.iter().filter(|row| row.leechers > 0).collect();
+    let Some(last) = needed.last() else { return "How common each piece was".to_owned() };
+    let alone = needed.iter().rposition(|row| row.availability_min < 2);
+    match alone.map(|index| needed.get(index + 1)) {
+        None => "Every piece was held at least twice, all the time that it was needed".to_owned(),
+        Some(Some(row)) => {
+            format!("From {} on, every piece was held at least twice", words::seconds(row.t_s))
         }
-        (Some(row), Some(_)) => {
-            format!("After {} every piece was held at least twice", words::seconds(row.t_s))
-        }
+        Some(None) if last.availability_min == 0 => "To the last, some piece was held by nobody".to_owned(),
+        Some(None) => "To the last, some piece was held by one host alone".to_owned(),
     }
-}
-
-fn holders(copies: u32) -> &'static str {
-    if copies == 0 { "nobody" } else { "one host alone" }
 }

@@ -21,12 +21,15 @@ impl Axis {
         Self::scaled(label, high, 1.0, count)
     }
 
-    /// From 0 to exactly `high`: for indices and shares.
-    pub fn exact(label: &str, high: f64, count: usize) -> Self {
-        let mut axis = Self::scaled(label, high, 1.0, count);
-        axis.high = positive(high);
-        axis.ticks.retain(|(at, _)| *at <= axis.high * (1.0 + 1e-9));
-        axis
+    /// Indices from 0 to exactly `high`, none of them broken.
+    pub fn index(label: &str, high: u32) -> Self {
+        let high = f64::from(high.max(1));
+        let step = round_step(high / 6.0).max(1.0);
+        let ticks = (0..=(high / step) as u32)
+            .map(|nth| f64::from(nth) * step)
+            .map(|at| (at, tick_text(at, 0)))
+            .collect();
+        Self { label: label.to_owned(), ticks, low: 0.0, high, logarithmic: false }
     }
 
     /// A time from 0 to exactly `high_s` seconds.
@@ -140,6 +143,9 @@ mod tests {
             (Axis::linear("", 0.31, 4), "0.0 0.1 0.2 0.3 0.4"),
             (Axis::linear("", 4200.0, 5), "0 1,000 2,000 3,000 4,000 5,000"),
             (Axis::linear("", 0.0, 5), "0.0 0.2 0.4 0.6 0.8 1.0"),
+            (Axis::index("", 3), "0 1 2 3"),
+            (Axis::index("", 256), "0 50 100 150 200 250"),
+            (Axis::index("", u32::MAX), "0 1,000,000,000 2,000,000,000 3,000,000,000 4,000,000,000"),
             (Axis::time("time", 330.0), "0 50 100 150 200 250 300"),
             (Axis::time("time", 7200.0), "0 20 40 60 80 100 120"),
             (Axis::log_time("time", 30.0, 900.0), "50 100 200 500 1,000"),

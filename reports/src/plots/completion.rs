@@ -16,51 +16,43 @@ const LOG_FROM: f64 = 3.0;
 
 pub fn figure(record: &RunRecord) -> Figure {
     let eligible = record.peers.iter().filter(|peer| peer.is_eligible()).count();
-    let mut times: Vec<f64> = record.peers.iter().filter_map(download_s).collect();
-    times.sort_by(f64::total_cmp);
+    let mut swarm: Vec<f64> = record.peers.iter().filter_map(download_s).collect();
+    swarm.sort_by(f64::total_cmp);
     let server = client_server(&record.info.content, &record.peers).unwrap_or_default();
     let title = title(record, &server);
+    let x = time_axis(record, &swarm, &server);
     if eligible == 0 {
-        let x = Axis::time("time since joining", 1.0);
         return Figure { title, x, body: Body::Message("No host came for the content.".to_owned()) };
     }
-    let bound_s = record.summary.bound_s;
-    let swarm_end_s = times.last().copied().unwrap_or(record.info.simulated_s).max(bound_s.unwrap_or(0.0));
-    let server_end_s = server.last().copied().unwrap_or(0.0);
-    let x = if server_end_s > LOG_FROM * swarm_end_s {
-        let first_s = [times.first().copied(), bound_s, server.first().copied()];
-        let low_s = first_s.into_iter().flatten().fold(f64::MAX, f64::min).max(server_end_s * 1e-6);
-        Axis::log_time("time since joining", low_s / 1.5, server_end_s)
-    } else {
-        Axis::time("time since joining", swarm_end_s.max(server_end_s) * 1.05)
-    };
-    let mut curves = vec![Curve {
-        label: "swarm".to_owned(),
-        colour: ink::BLUE,
-        dash: Dash::Solid,
-        points: steps(&times, eligible, x.high()),
-    }];
-    if let Some(bound_s) = bound_s {
-        curves.push(Curve {
-            label: format!("least possible: {}", words::seconds(bound_s)),
-            colour: ink::BLACK,
-            dash: Dash::Dashed,
-            points: vec![(bound_s, 0.0), (bound_s, 1.0)],
-        });
+    let curve = |label: String, colour, dash, points| Curve { label, colour, dash, points };
+    let mut curves =
+        vec![curve("swarm".to_owned(), ink::BLUE, Dash::Solid, steps(&swarm, eligible, x.high()))];
+    if let Some(bound_s) = record.summary.bound_s {
+        let label = format!("least possible: {}", words::seconds(bound_s));
+        curves.push(curve(label, ink::BLACK, Dash::Dashed, vec![(bound_s, 0.0), (bound_s, 1.0)]));
     }
     if !server.is_empty() {
-        curves.push(Curve {
-            label: "served by the seeds alone".to_owned(),
-            colour: ink::ORANGE,
-            dash: Dash::Dotted,
-            points: steps(&server, eligible, x.high()),
-        });
+        let label = "served by the seeds alone".to_owned();
+        curves.push(curve(label, ink::ORANGE, Dash::Dotted, steps(&server, eligible, x.high())));
     }
     Figure {
         title,
         x,
         body: Body::Panels(vec![Panel { y: Axis::percent("hosts that have finished"), curves }]),
     }
+}
+
+fn time_axis(record: &RunRecord, swarm: &[f64], server: &[f64]) -> Axis {
+    const WHAT: &str = "time since joining";
+    let bound_s = record.summary.bound_s;
+    let swarm_end_s = swarm.last().copied().unwrap_or(record.info.simulated_s).max(bound_s.unwrap_or(0.0));
+    let server_end_s = server.last().copied().unwrap_or(0.0);
+    if server_end_s <= LOG_FROM * swarm_end_s {
+        return Axis::time(WHAT, swarm_end_s.max(server_end_s) * 1.05);
+    }
+    let starts_s = [swarm.first().copied(), bound_s, server.first().copied()];
+    let first_s = starts_s.into_iter().flatten().fold(server_end_s, f64::min);
+    Axis::log_time(WHAT, first_s.max(server_end_s * 1e-6) / 1.5, server_end_s)
 }
 
 fn title(record: &RunRecord, server: &[f64]) -> String {

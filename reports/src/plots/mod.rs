@@ -1,5 +1,5 @@
 //! The plots of a run, each from its record alone, as SVG and PNG. A plot's file decides what to show and words the
-//! finding; [`draw`] decides how it looks.
+//! finding; `draw` decides how it looks.
 
 mod availability;
 mod axis;

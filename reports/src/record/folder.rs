@@ -1,4 +1,4 @@
-//! A record as a folder of files.
+//! A record, and the folder of files that it becomes.
 
 use std::fs;
 use std::io;
@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 
 use super::availability::AvailabilityMap;
 use super::error::RecordError;
-use super::info::FORMAT;
-use super::{Cost, RunRecord};
+use super::info::{FORMAT, RunInfo};
+use super::rows::{PeerRow, PieceRow, TimelineRow};
+use super::summary::{Cost, Summary};
 
 const RUN: &str = "run.json";
 const SCENARIO: &str = "scenario.toml";
@@ -20,6 +21,27 @@ const PIECES: &str = "pieces.csv";
 const AVAILABILITY: &str = "availability.csv";
 const SUMMARY: &str = "summary.json";
 const COST: &str = "cost.json";
+
+/// The whole record of one run.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct RunRecord {
+    /// What was run.
+    pub info: RunInfo,
+    /// The resolved scenario: enough to repeat the run.
+    pub scenario_toml: String,
+    /// A row for each host, in the order of joining.
+    pub peers: Vec<PeerRow>,
+    /// A row for each sample in time.
+    pub timeline: Vec<TimelineRow>,
+    /// A row for each piece.
+    pub pieces: Vec<PieceRow>,
+    /// Copies of each piece over time, binned to a bounded size.
+    pub availability: AvailabilityMap,
+    /// The figures.
+    pub summary: Summary,
+    /// What the run cost the machine: the one part that differs from run to run.
+    pub cost: Option<Cost>,
+}
 
 impl RunRecord {
     /// Writes the record to the folder `dir`, which is made if it is not there. Every file is first written whole
