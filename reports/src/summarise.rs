@@ -133,3 +133,62 @@ fn protocol_overhead(peers: &[PeerRow]) -> Option<f64> {
 fn distributed_copies_min(timeline: &[TimelineRow]) -> Option<f64> {
     timeline.iter().filter(|row| row.leechers > 0).map(|row| row.distributed_copies).reduce(f64::min)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::ContentInfo;
+
+    fn host(role: Role, up: u64, completed_s: Option<f64>, sent: u64) -> PeerRow {
+        PeerRow {
+            role,
+            up_bytes_per_s: Some(up),
+            down_bytes_per_s: Some(1000),
+            joined_s: 2.0,
+            completed_s,
+            online_s: 20.0,
+            payload_up_bytes: sent,
+            wire_up_bytes: sent + sent / 10,
+            ..PeerRow::default()
+        }
+    }
+
+    #[test]
+    fn figures_by_hand() {
+        let content = ContentInfo { total_bytes: 1000, piece_bytes: 100, pieces: 10 };
+        let info = RunInfo { content, ..RunInfo::default() };
+        let peers = [
+            host(Role::Seed, 100, None, 1500),
+            host(Role::Leecher, 100, Some(12.0), 400),
+            host(Role::Leecher, 50, Some(18.0), 100),
+            host(Role::FreeRider, 50, Some(22.0), 0),
+        ];
+        let row =
+            |leechers, distributed_copies| TimelineRow { leechers, distributed_copies, ..Default::default() };
+        let summary = summarise(&info, &peers, &[row(3, 1.5), row(1, 1.2), row(0, 0.4)]);
+        assert_eq!((summary.peers, summary.eligible, summary.completed, summary.unfinished), (4, 3, 3, 0));
+        let Completion { min, mean, p50, p95, max } = summary.completion_s;
+        assert_eq!(
+            [min, mean, p50, p95, max],
+            [10.0, 46.0 / 3.0, 16.0, 20.0, 20.0].map(|v| Some(rounded(v)))
+        );
+        assert_eq!((summary.makespan_s, summary.bound_s), (Some(20.0), Some(12.0)), "3 copies at 250 B/s");
+        assert_eq!((summary.stretch_last, summary.stretch_mean), (Some(1.666667), Some(1.277778)));
+        assert_eq!(summary.upload_utilisation, Some(0.4), "2000 B of 20 s at 250 B/s");
+        assert_eq!((summary.seed_upload_copies, summary.max_upload_copies), (Some(1.5), Some(1.5)));
+        assert_eq!(
+            (summary.max_leecher_upload_copies, summary.leecher_upload_share),
+            (Some(0.4), Some(0.25))
+        );
+        assert_eq!(summary.jain_upload, Some(rounded(500.0 * 500.0 / (3.0 * 170_000.0))));
+        assert_eq!(summary.protocol_overhead, Some(0.1));
+        assert_eq!(summary.distributed_copies_min, Some(1.2), "the last sample is past all need");
+    }
+
+    #[test]
+    fn an_unlimited_uplink_has_no_utilisation() {
+        let mut peers = [host(Role::Seed, 100, None, 1500), host(Role::Leecher, 100, Some(12.0), 400)];
+        peers[1].up_bytes_per_s = None;
+        assert_eq!(summarise(&RunInfo::default(), &peers, &[]).upload_utilisation, None);
+    }
+}

@@ -5,8 +5,10 @@ mod synthetic;
 use std::fs;
 use std::path::Path;
 
+use proptest::prelude::*;
 use tempfile::TempDir;
 use torrentlab_reports::record::{RecordError, RunRecord};
+use torrentlab_reports::{summarise, summary_table};
 
 fn written(record: &RunRecord) -> TempDir {
     let dir = TempDir::new().expect("a folder");
@@ -157,4 +159,26 @@ fn bytes_that_are_no_text_are_refused() {
     let dir = written(&RunRecord::default());
     fs::write(dir.path().join("peers.csv"), [0xff, 0xfe, 0x00]).expect("written");
     assert!(read_error(dir.path()).contains("peers.csv"));
+}
+
+proptest! {
+    /// Whatever stands in a table is read or refused; what is read can be summed up.
+    #[test]
+    fn no_table_causes_a_panic(
+        name in prop::sample::select(vec!["peers.csv", "timeline.csv", "pieces.csv", "availability.csv"]),
+        at in any::<prop::sample::Index>(),
+        junk in prop_oneof![r"-?[0-9]{1,20}", r"[a-z,\n.0-9eE+-]{0,12}", ".{0,6}"],
+    ) {
+        let dir = written(&synthetic::flash_crowd(2, 4, 3));
+        let path = dir.path().join(name);
+        let text = fs::read_to_string(&path).expect("read");
+        let cells: Vec<&str> = text.split(',').collect();
+        let place = at.index(cells.len());
+        let mangled: Vec<&str> =
+            cells.iter().enumerate().map(|(index, cell)| if index == place { junk.as_str() } else { cell }).collect();
+        fs::write(&path, mangled.join(",")).expect("written");
+        if let Ok(record) = RunRecord::read(dir.path()) {
+            summary_table(&summarise(&record.info, &record.peers, &record.timeline));
+        }
+    }
 }

@@ -131,6 +131,15 @@ fn odd_records_are_reported_all_the_same() {
 }
 
 #[test]
+fn a_folder_that_takes_no_plots_is_named() {
+    let dir = TempDir::new().expect("a folder");
+    synthetic::flash_crowd(2, 4, 3).write(dir.path()).expect("written");
+    fs::write(dir.path().join("plots"), "in the way").expect("written");
+    let error = report(dir.path()).expect_err("a file is in the way").to_string();
+    assert!(error.contains("plots"), "{error}");
+}
+
+#[test]
 fn a_hundred_thousand_pieces_stay_small() {
     let dir = reported(&synthetic::flash_crowd(3, 100_000, 30));
     let size = |name: &str| read(dir.path(), name).len();
