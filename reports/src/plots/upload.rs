@@ -14,7 +14,7 @@ pub const HOW_TO_READ: &str = "Each dot is a host, placed by the payload that it
 
 const MOST_DOTS: usize = 300;
 const MOST_CLASSES: usize = 14;
-const MOST_LETTERS: usize = 14;
+const MOST_LETTERS: usize = 18;
 
 pub fn figure(record: &RunRecord) -> Figure {
     let content_bytes = record.info.content.total_bytes as f64;
@@ -56,15 +56,22 @@ fn strip(class: &str, peers: &[&PeerRow], content_bytes: f64) -> Strip {
     let mut copies: Vec<f64> =
         peers.iter().map(|peer| peer.payload_up_bytes as f64 / content_bytes).collect();
     copies.sort_by(f64::total_cmp);
-    let mut name: String = class.chars().take(MOST_LETTERS).collect();
-    if name.len() < class.len() {
-        name.push('…');
-    }
     Strip {
-        label: format!("{name} ({})", words::count(peers.len() as u64)),
+        label: format!("{} ({})", shortened(class), words::count(peers.len() as u64)),
         median: stats::quantile(&copies, copies.len(), 0.5).unwrap_or(0.0),
         values: thinned(&copies, MOST_DOTS),
     }
+}
+
+/// Long names lose their middle: names of classes that are alike differ at the end.
+fn shortened(name: &str) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    if letters.len() <= MOST_LETTERS {
+        return name.to_owned();
+    }
+    let half = MOST_LETTERS / 2;
+    let text = |letters: &[char]| letters.iter().collect::<String>();
+    format!("{}…{}", text(&letters[..half]), text(&letters[letters.len() - half..]))
 }
 
 fn title(record: &RunRecord) -> String {
