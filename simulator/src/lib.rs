@@ -1,4 +1,13 @@
 //! Hosts, links, clock and churn: a swarm of real engines in a deterministic network.
 
+pub mod build;
+pub mod churn;
+pub mod content;
+pub mod ledger;
 pub mod link;
+pub mod observe;
 pub mod queue;
+pub mod registry;
+pub mod run;
+pub mod swarm;
+pub mod trace;

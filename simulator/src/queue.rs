@@ -68,11 +68,19 @@ impl<E: Copy> Queue<E> {
 
     /// The next event and its time.
     pub fn pop(&mut self) -> Option<(Instant, E)> {
+        self.pop_by(Instant::NEVER)
+    }
+
+    /// The next event and its time, unless that is later than `until`.
+    pub fn pop_by(&mut self, until: Instant) -> Option<(Instant, E)> {
         while self.done == self.current.len() {
             self.next_bucket()?;
         }
-        self.done += 1;
-        Some(self.current[self.done - 1])
+        let next = self.current[self.done];
+        (next.0 <= until).then(|| {
+            self.done += 1;
+            next
+        })
     }
 
     fn push_near(&mut self, bucket: u64, at: Instant, event: E) {
@@ -180,6 +188,7 @@ mod tests {
         queue.push(Instant::from_nanos(5_000_000), 'a');
         queue.push(Instant::from_nanos(5_000_100), 'b');
         assert_eq!(queue.pop().unwrap().1, 'a');
+        assert_eq!(queue.pop_by(Instant::from_nanos(5_000_099)), None);
         queue.push(Instant::from_nanos(1), 'c');
         assert_eq!(queue.pop(), Some((Instant::from_nanos(1), 'c')));
         assert_eq!(queue.pop().unwrap().1, 'b');

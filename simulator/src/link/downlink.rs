@@ -92,6 +92,12 @@ impl Downlink {
         queues.then(|| self.free.max(now))
     }
 
+    /// Takes `bytes` in that come from outside.
+    pub fn take(&mut self, now: Instant, bytes: u32) {
+        self.free = self.free.max(now) + self.time_of(bytes);
+        self.received_bytes += u64::from(bytes);
+    }
+
     /// A chunk that queued when it landed is through.
     pub fn leave_queue(&mut self) {
         self.queued -= 1;

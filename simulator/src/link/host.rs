@@ -5,7 +5,6 @@ use torrentlab_engine::time::Duration;
 use torrentlab_engine::units::{ConnId, ConnSlots};
 
 use super::downlink::Downlink;
-use super::flow::Flow;
 use super::uplink::Uplink;
 
 /// The access links of a host.
@@ -40,6 +39,9 @@ pub enum Presence {
     Silent,
 }
 
+/// The slot is free.
+const NO_FLOW: u32 = u32::MAX;
+
 #[derive(Debug)]
 pub struct Host {
     pub links: HostLinks,
@@ -49,7 +51,7 @@ pub struct Host {
     /// How often it joined.
     pub stay: u32,
     slots: ConnSlots,
-    /// The flow that leads out of each connection, by slot.
+    /// The flow that leads out of each connection, by slot; [`NO_FLOW`] where there is none.
     flows: Vec<u32>,
 }
 
@@ -82,13 +84,14 @@ impl Host {
     /// Names a connection whose way out is `flow`.
     pub fn open(&mut self, flow: u32) -> ConnId {
         let conn = self.slots.open();
-        self.flows.resize(self.flows.len().max(conn.slot() + 1), flow);
+        self.flows.resize(self.flows.len().max(conn.slot() + 1), NO_FLOW);
         self.flows[conn.slot()] = flow;
         conn
     }
 
     pub fn close(&mut self, conn: ConnId) {
         self.slots.close(conn);
+        self.flows[conn.slot()] = NO_FLOW;
     }
 
     /// The way out of an open connection.
@@ -97,8 +100,8 @@ impl Host {
     }
 
     /// The ways out of all open connections, by slot.
-    pub fn open_flows<'a>(&'a self, flows: &'a [Flow]) -> impl Iterator<Item = u32> + 'a {
-        self.flows.iter().copied().filter(|&flow| self.slots.is_open(flows[flow as usize].conn))
+    pub fn open_flows(&self) -> Vec<u32> {
+        self.flows.iter().copied().filter(|&flow| flow != NO_FLOW).collect()
     }
 
     /// How late the next thing that is sent will be.

@@ -28,11 +28,12 @@ use torrentlab_engine::units::ConnId;
 
 use crate::queue::Queue;
 use flow::{Chunk, Flow, Queued, State};
-use pool::{Fifo, Pool};
+use pool::Fifo;
 
 pub use flow::End;
 use host::Host;
 pub use host::{Links, Presence};
+pub use pool::Pool;
 
 /// What all links have in common.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -223,8 +224,7 @@ impl<M> Network<M> {
         how: Option<End>,
         queue: &mut Queue<E>,
     ) {
-        let open: Vec<u32> = self.hosts[host as usize].open_flows(&self.flows).collect();
-        for flow in open {
+        for flow in self.hosts[host as usize].open_flows() {
             self.end(now, flow, how, queue);
         }
         self.hosts[host as usize].presence = if how.is_some() { Presence::Down } else { Presence::Silent };
@@ -272,6 +272,13 @@ impl<M> Network<M> {
             flow.waiting.remove_first(&mut self.messages, begun, |queued| wanted(&queued.message))?;
         flow.waiting_bytes -= queued.bytes;
         Some(queued.room)
+    }
+
+    /// Charges `host` for an exchange with someone outside, of so many bytes each way with all headers.
+    pub fn charge(&mut self, now: Instant, host: u32, up: u32, down: u32) {
+        let host = &mut self.hosts[host as usize];
+        host.uplink.charge(now, up);
+        host.downlink.take(now, down);
     }
 
     /// Sends what was put into idle socket buffers of `host` since the last flush. The small messages of an instant to

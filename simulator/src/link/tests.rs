@@ -23,6 +23,8 @@ struct Lab {
     /// Each room that came back.
     room: u64,
     conns: Vec<(u32, ConnId, u32)>,
+    /// Which of them nobody has closed.
+    open: std::collections::BTreeSet<(u32, ConnId)>,
 }
 
 fn ms(ms: u64) -> Duration {
@@ -42,6 +44,7 @@ impl Lab {
             failed: Vec::new(),
             room: 0,
             conns: Vec::new(),
+            open: Default::default(),
         }
     }
 
@@ -95,11 +98,17 @@ impl Lab {
         self.net.handle(now, event, &mut self.queue, &mut self.notices);
         for notice in self.notices.drain(..) {
             match notice {
-                Notice::Connected { host, conn, peer, .. } => self.conns.push((host, conn, peer)),
+                Notice::Connected { host, conn, peer, .. } => {
+                    assert!(self.open.insert((host, conn)), "an id is given once");
+                    self.conns.push((host, conn, peer));
+                }
                 Notice::DialFailed { host, answered, .. } => self.failed.push((now, host, answered)),
                 Notice::Message { host, message, .. } => self.came.push((now, host, message)),
                 Notice::Room { bytes, .. } => self.room += u64::from(bytes),
-                Notice::Closed { host, how, .. } => self.closed.push((now, host, how)),
+                Notice::Closed { host, conn, how } => {
+                    assert!(self.open.remove(&(host, conn)), "what closes was open");
+                    self.closed.push((now, host, how));
+                }
             }
         }
         true
@@ -437,15 +446,20 @@ proptest! {
                 }
                 Step::Close(at) => {
                     let (host, conn, _) = conn(at);
+                    lab.open.remove(&(host, conn));
                     lab.net.close(lab.now, host, conn, &mut lab.queue);
                 }
-                Step::Leave(host, how) => lab.net.leave(lab.now, host, how, &mut lab.queue),
+                Step::Leave(host, how) => {
+                    lab.open.retain(|&(whose, _)| whose != host);
+                    lab.net.leave(lab.now, host, how, &mut lab.queue);
+                }
                 Step::Join(host) => lab.net.join(host),
                 Step::Dial(from, to) if from != to => lab.net.dial(lab.now, from, to, ms(15), &mut lab.queue),
                 Step::Dial(..) => (),
                 Step::Wait(nanos) => lab.run_until(lab.now + Duration::from_nanos(nanos)),
             }
             lab.net.check_invariants();
+            prop_assert!(lab.open.iter().all(|&(host, conn)| lab.net.peer(host, conn).is_some()));
         }
         lab.run();
         prop_assert!(lab.came.len() as u64 <= sent);

@@ -1,0 +1,328 @@
+//! From a scenario to a swarm.
+
+use std::net::SocketAddr;
+
+use thiserror::Error;
+use torrentlab_engine::bitfield::Bitfield;
+use torrentlab_engine::choker::{Choker, Slots, StandardConfig};
+use torrentlab_engine::dice::Dice;
+use torrentlab_engine::node::{Limits, Node};
+use torrentlab_engine::time::{Duration, Instant};
+use torrentlab_engine::torrent::{Config, Setup, Streams, Torrent};
+use torrentlab_engine::tracker::server::TrackerConfig;
+use torrentlab_engine::units::{Geometry, GeometryError, InfoHash, PeerId, PieceIndex};
+use torrentlab_scenarios::schema::{Behaviour, HostClass, Peers};
+use torrentlab_scenarios::units::{Rate, Size, Span};
+use torrentlab_scenarios::{Draw, InitialPieces, Scenario, Stay};
+
+use crate::churn::{arrivals, draw};
+use crate::content::Content;
+use crate::link::{Links, Tcp};
+use crate::registry::{ChokerSetup, Nobody, Registry};
+use crate::swarm::{Cast, Class, HostPlan, Swarm, SwarmConfig};
+use crate::trace::Detail;
+
+/// Why a scenario cannot run.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// It names a strategy that nobody registered.
+    #[error(
+        "hosts.{class}.{field}: there is no strategy `{name}`\nhint: choose one of {known}, or register it"
+    )]
+    UnknownStrategy {
+        /// The class of hosts.
+        class: String,
+        /// `picker` or `choker`.
+        field: &'static str,
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// Its content cannot be cut so.
+    #[error("content: {0}")]
+    Geometry(#[from] GeometryError),
+    /// Its pieces are too long.
+    #[error("content.piece_size: a piece has at most 4 GiB\nhint: write \"1 MiB\"")]
+    PieceSize,
+}
+
+/// Makes the engine's torrents.
+struct Torrents<'s> {
+    scenario: &'s Scenario,
+    registry: &'s Registry,
+    seed: u64,
+    info_hash: InfoHash,
+    geometry: Geometry,
+    /// The class of each host and its index there.
+    hosts: Vec<(&'s str, &'s HostClass, u32)>,
+}
+
+/// The content that a scenario describes.
+///
+/// # Errors
+/// Where it has no shape.
+pub fn synthetic(scenario: &Scenario) -> Result<Content, BuildError> {
+    let content = &scenario.content;
+    let piece_len = u32::try_from(content.piece_size.bytes()).map_err(|_| BuildError::PieceSize)?;
+    Ok(Content::Synthetic(Geometry::new(content.size.bytes(), piece_len)?))
+}
+
+/// The swarm that a scenario describes, at its start.
+///
+/// # Errors
+/// Where it names what does not exist.
+pub fn build<'s>(
+    scenario: &'s Scenario,
+    registry: &'s Registry,
+    content: Content,
+    seed: u64,
+    detail: Detail,
+) -> Result<Swarm<'s>, BuildError> {
+    for (name, class) in &scenario.hosts {
+        check_strategies(name, class, registry)?;
+    }
+    let geometry = content.geometry();
+    let sizes = scenario.class_sizes();
+    let mut cast =
+        Torrents { scenario, registry, seed, info_hash: content.info_hash(), geometry, hosts: Vec::new() };
+    let mut plans = Vec::new();
+    for (position, (name, class)) in (0u16..).zip(&scenario.hosts) {
+        let count = sizes.get(name.as_str()).copied().unwrap_or(0);
+        let mut times = arrivals(&class.arrival, count, seed, name);
+        times.resize(count as usize, Instant::NEVER);
+        for (index, arrival) in (0..count).zip(times) {
+            cast.hosts.push((name, class, index));
+            plans.push(plan(seed, geometry.pieces(), position, name, class, index, arrival));
+        }
+    }
+    let config = SwarmConfig {
+        seed,
+        content,
+        tcp: tcp(scenario),
+        pair_latency: scenario.network.latency,
+        tracker: tracker(scenario),
+        tracker_latency: scenario.tracker.latency,
+        detail,
+    };
+    let total = geometry.total_len();
+    let classes = scenario.hosts.iter().map(|(name, class)| class_of(name, class, total)).collect();
+    let mut swarm = Swarm::new(config, classes, Box::new(cast));
+    plans.into_iter().for_each(|plan| {
+        swarm.add(plan);
+    });
+    Ok(swarm)
+}
+
+fn check_strategies(class_name: &str, class: &HostClass, registry: &Registry) -> Result<(), BuildError> {
+    let unknown = |field, name: &str, known: Vec<&str>| BuildError::UnknownStrategy {
+        class: class_name.to_owned(),
+        field,
+        name: name.to_owned(),
+        known: known.join(", "),
+    };
+    if registry.picker(&class.picker).is_none() {
+        return Err(unknown("picker", &class.picker, registry.pickers().collect()));
+    }
+    if !registry.chokers().any(|known| known == class.choker) {
+        return Err(unknown("choker", &class.choker, registry.chokers().collect()));
+    }
+    Ok(())
+}
+
+fn plan(
+    seed: u64,
+    pieces: u32,
+    position: u16,
+    name: &str,
+    class: &HostClass,
+    index: u32,
+    arrival: Instant,
+) -> HostPlan {
+    let dice = |purpose| Dice::stream(seed, (name, u64::from(index), purpose));
+    let links = &class.links;
+    HostPlan {
+        class: position,
+        index,
+        links: Links {
+            up: rate(links.up),
+            down: rate(links.down),
+            socket_buffer: size(links.socket_buffer),
+            window: size(links.window),
+            queue: size(links.queue),
+            jitter: span(links.jitter),
+            dial_timeout: span(class.limits.dial_timeout),
+            dice: dice("jitter"),
+        },
+        latency: draw(links.latency, &mut dice("latency")),
+        have: initial_pieces(&class.initial_pieces(), pieces, || dice("pieces")),
+        arrival,
+    }
+}
+
+/// What a host first comes with.
+fn initial_pieces(initial: &InitialPieces, pieces: u32, dice: impl Fn() -> Dice) -> Bitfield {
+    let mut have = Bitfield::none(pieces);
+    match initial {
+        InitialPieces::None => (),
+        InitialPieces::All => have = Bitfield::all(pieces),
+        InitialPieces::Share(share) => {
+            let mut order: Vec<u32> = (0..pieces).collect();
+            dice().shuffle(&mut order);
+            let count = (u64::from(pieces) * u64::from(share.ppm()) + 500_000) / 1_000_000;
+            order.into_iter().take(count as usize).for_each(|piece| {
+                have.insert(PieceIndex(piece));
+            });
+        }
+        InitialPieces::List(ranges) => {
+            for &(first, last) in ranges {
+                (first..=last.min(pieces.saturating_sub(1))).for_each(|piece| {
+                    have.insert(PieceIndex(piece));
+                });
+            }
+        }
+    }
+    have
+}
+
+fn class_of(name: &str, class: &HostClass, total_len: u64) -> Class {
+    Class {
+        name: name.to_owned(),
+        stay: match class.stay {
+            Stay::None => Some(Draw::Fixed(Span::ZERO)),
+            Stay::Forever => None,
+            Stay::For(draw) => Some(draw),
+        },
+        session: class.session.as_ref().map(|session| (session.length, session.gap)),
+        leave_at: class.leave.at.map_or(Instant::NEVER, |at| Instant::from_nanos(at.as_nanos())),
+        leave_after_bytes: class.leave.after_copies.map(|copies| (copies * total_len as f64).ceil() as u64),
+        how: class.leave.how,
+        seeds_only: class.peers == Peers::Seeds,
+        serving: class.behaviour == Behaviour::Seed,
+    }
+}
+
+fn tcp(scenario: &Scenario) -> Tcp {
+    let network = &scenario.network;
+    Tcp {
+        mss: size(network.mss).max(1),
+        header: size(network.header),
+        segments_per_ack: network.segments_per_ack,
+        initial_window: network.initial_window.max(1),
+    }
+}
+
+fn tracker(scenario: &Scenario) -> TrackerConfig {
+    let tracker = &scenario.tracker;
+    TrackerConfig {
+        interval: span(tracker.interval),
+        min_interval: Some(span(tracker.min_interval)),
+        default_numwant: tracker.numwant,
+        max_numwant: tracker.numwant_max,
+        ..TrackerConfig::default()
+    }
+}
+
+impl Cast for Torrents<'_> {
+    fn node(
+        &mut self,
+        host: u32,
+        session: u32,
+        addr: SocketAddr,
+        have: &Bitfield,
+        now: Instant,
+    ) -> Box<dyn Node> {
+        let (name, class, index) = self.hosts[host as usize];
+        let mut dice = Streams::new(self.seed, name, u64::from(index) | u64::from(session) << 32);
+        let choker = self.choker(class, now, &mut dice.choker);
+        let picker = self.registry.picker(&class.picker).expect("strategies are checked before");
+        let setup = Setup {
+            info_hash: self.info_hash,
+            geometry: self.geometry,
+            tiers: vec![1],
+            have: have.clone(),
+            config: self.config(name, class, index, session, addr),
+            picker,
+            choker,
+            dice,
+        };
+        Box::new(Torrent::new(setup, now))
+    }
+}
+
+impl Torrents<'_> {
+    fn choker(&self, class: &HostClass, now: Instant, dice: &mut Dice) -> Box<dyn Choker> {
+        if class.behaviour == Behaviour::FreeRider || class.peers == Peers::Seeds {
+            return Box::new(Nobody);
+        }
+        let limits = &class.limits;
+        let rechoke_every = span(limits.rechoke);
+        let config = StandardConfig {
+            slots: match limits.slots {
+                torrentlab_scenarios::Slots::Fixed(slots) => Slots::Fixed(slots as usize),
+                torrentlab_scenarios::Slots::ByRate => Slots::ByRate,
+            },
+            optimistic: limits.optimistic_slots as usize,
+            rechoke_every,
+            rotate_every: (span(limits.optimistic).as_nanos() / rechoke_every.as_nanos().max(1)).max(1)
+                as u32,
+        };
+        let setup = ChokerSetup { now, config };
+        self.registry.choker(&class.choker, &setup, dice).expect("strategies are checked before")
+    }
+
+    fn config(&self, name: &str, class: &HostClass, index: u32, session: u32, addr: SocketAddr) -> Config {
+        let limits = &class.limits;
+        let mut id = *b"-TL0100-............";
+        let purpose = format!("peer id {session}");
+        Dice::stream(self.seed, (name, u64::from(index), &purpose)).fill(&mut id[8..]);
+        let seeds_only = class.peers == Peers::Seeds;
+        let servers = self.scenario.hosts.values().any(|class| class.peers == Peers::Seeds);
+        Config {
+            max_connections: limits.connections as usize,
+            // Who is only asked dials nobody.
+            dial_target: if servers && !seeds_only {
+                0
+            } else {
+                limits.dial_target.min(limits.connections) as usize
+            },
+            half_open: limits.half_open as usize,
+            redial: (span(limits.redial), span(limits.redial_max)),
+            numwant: Some(limits.numwant),
+            limits: Limits {
+                up: limits.up.bytes_per_s(),
+                down: limits.down.bytes_per_s(),
+                up_per_conn: limits.up_per_conn.bytes_per_s(),
+                down_per_conn: limits.down_per_conn.bytes_per_s(),
+                up_per_slot: limits.up_per_slot.bytes_per_s(),
+            },
+            request_queue_time: span(limits.request_queue_time),
+            max_requests: limits.max_requests,
+            max_queued: limits.reqq,
+            snub_timeout: span(limits.snub_timeout),
+            handshake_timeout: span(limits.handshake_timeout),
+            idle_timeout: span(limits.peer_timeout),
+            keep_alive: span(limits.keep_alive),
+            fast: class.fast_extension,
+            allowed_fast: limits.allowed_fast as usize,
+            endgame: class.endgame,
+            super_seeding: class.super_seeding,
+            ..Config::new(PeerId(id), addr.port())
+        }
+    }
+}
+
+/// Bytes a second; a link of no rate at all would stop the clock.
+fn rate(rate: Rate) -> Option<u64> {
+    rate.bytes_per_s().map(|rate| rate.max(1))
+}
+
+/// Bytes; more than a GiB is as good as unlimited for a buffer.
+fn size(size: Size) -> u32 {
+    size.bytes().min(1 << 30) as u32
+}
+
+fn span(span: Span) -> Duration {
+    Duration::from_nanos(span.as_nanos())
+}

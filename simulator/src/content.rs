@@ -1,0 +1,257 @@
+//! What is shared, and what each host has of it.
+
+use bytes::{Bytes, BytesMut};
+use sha1::{Digest as _, Sha1};
+use torrentlab_engine::bitfield::Bitfield;
+use torrentlab_engine::metainfo::Metainfo;
+use torrentlab_engine::units::{BLOCK_LEN, Block, Geometry, InfoHash, PieceIndex};
+use torrentlab_engine::wire::Payload;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// What is shared.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// Nothing but a shape: blocks are stood for by tags that follow from their place.
+    Synthetic(Geometry),
+    /// Real bytes, one copy for all hosts.
+    Real(Box<RealContent>),
+}
+
+/// Real content with its hashes.
+#[derive(Clone, Debug)]
+pub struct RealContent {
+    /// Its hashes and shape.
+    pub metainfo: Metainfo,
+    /// Its bytes, file after file.
+    pub parts: Vec<Bytes>,
+}
+
+impl Content {
+    /// How it is cut.
+    pub fn geometry(&self) -> Geometry {
+        match self {
+            Self::Synthetic(geometry) => *geometry,
+            Self::Real(real) => real.metainfo.geometry(),
+        }
+    }
+
+    /// The torrent that it is. Synthetic content has one of its own for each shape.
+    pub fn info_hash(&self) -> InfoHash {
+        match self {
+            Self::Synthetic(geometry) => {
+                let shape = [geometry.total_len(), u64::from(geometry.piece_len())];
+                InfoHash(Sha1::digest(shape.map(u64::to_le_bytes).concat()).into())
+            }
+            Self::Real(real) => real.metainfo.info_hash(),
+        }
+    }
+
+    /// What is in `block` of the original.
+    fn original(&self, block: Block) -> Payload {
+        match self {
+            Self::Synthetic(_) => Payload::Synthetic { len: block.len, tag: tag(block) },
+            Self::Real(real) => Payload::Bytes(real.slice(block)),
+        }
+    }
+}
+
+impl RealContent {
+    /// The bytes of a block: a view, unless it spans files.
+    fn slice(&self, block: Block) -> Bytes {
+        let mut start = self.metainfo.geometry().offset_of(block.piece) + u64::from(block.begin);
+        let mut left = block.len as usize;
+        let mut whole = BytesMut::new();
+        for part in &self.parts {
+            let len = part.len() as u64;
+            if start >= len {
+                start -= len;
+                continue;
+            }
+            let here = left.min((len - start) as usize);
+            let bytes = part.slice(start as usize..start as usize + here);
+            if whole.is_empty() && here == left {
+                return bytes;
+            }
+            whole.extend_from_slice(&bytes);
+            (start, left) = (0, left - here);
+            if left == 0 {
+                break;
+            }
+        }
+        whole.freeze()
+    }
+}
+
+/// What stands for the content of a synthetic block: never 0, and of no other block.
+fn tag(block: Block) -> u64 {
+    (u64::from(block.piece.0) << 32 | u64::from(block.begin)) + 1
+}
+
+/// What one host has.
+#[derive(Debug)]
+pub struct Storage {
+    /// Pieces that are there and were checked.
+    have: Bitfield,
+    /// Synthetic content: pieces under way, with a tag for each block, 0 where there is none.
+    partial: Vec<(PieceIndex, Box<[u64]>)>,
+    /// Real content: each block.
+    blocks: Vec<Option<Bytes>>,
+}
+
+impl Storage {
+    /// A storage that has `have` of `content`.
+    pub fn new(content: &Content, have: Bitfield) -> Self {
+        let mut storage = Self { have, partial: Vec::new(), blocks: Vec::new() };
+        if let Content::Real(real) = content {
+            let geometry = content.geometry();
+            storage.blocks.resize(geometry.blocks() as usize, None);
+            for piece in storage.have.iter() {
+                for nth in 0..geometry.blocks_in(piece) {
+                    let block = geometry.block(piece, nth);
+                    storage.blocks[index(&geometry, block)] = Some(real.slice(block));
+                }
+            }
+        }
+        storage
+    }
+
+    /// Pieces that are there and were checked.
+    pub fn have(&self) -> &Bitfield {
+        &self.have
+    }
+
+    /// Whether `block` is there, checked or not.
+    pub fn holds(&self, content: &Content, block: Block) -> bool {
+        self.have.has(block.piece)
+            || match content {
+                Content::Synthetic(_) => self
+                    .partial
+                    .iter()
+                    .find(|(piece, _)| *piece == block.piece)
+                    .is_some_and(|(_, tags)| tags[(block.begin / BLOCK_LEN) as usize] != 0),
+                Content::Real(_) => self.blocks[index(&content.geometry(), block)].is_some(),
+            }
+    }
+
+    /// Stores a block. A payload of the other kind is what a liar would send: it fails its check.
+    pub fn write(&mut self, content: &Content, block: Block, payload: Payload) {
+        match content {
+            Content::Synthetic(geometry) => {
+                let at =
+                    self.partial.iter().position(|(piece, _)| *piece == block.piece).unwrap_or_else(|| {
+                        let blocks = geometry.blocks_in(block.piece) as usize;
+                        self.partial.push((block.piece, vec![0; blocks].into_boxed_slice()));
+                        self.partial.len() - 1
+                    });
+                self.partial[at].1[(block.begin / BLOCK_LEN) as usize] = match payload {
+                    Payload::Synthetic { tag, .. } => tag,
+                    Payload::Bytes(bytes) => !xxh3_64(&bytes) | 1,
+                };
+            }
+            Content::Real(_) => {
+                let bytes = match payload {
+                    Payload::Bytes(bytes) => bytes,
+                    Payload::Synthetic { len, .. } => Bytes::from(vec![0; len as usize]),
+                };
+                self.blocks[index(&content.geometry(), block)] = Some(bytes);
+            }
+        }
+    }
+
+    /// Reads a block for a peer.
+    ///
+    /// # Panics
+    /// When the piece was not checked: "a piece is served only after its check" is an invariant.
+    pub fn read(&self, content: &Content, block: Block) -> Payload {
+        assert!(self.have.has(block.piece), "piece {} is served before its check", block.piece);
+        match content {
+            Content::Synthetic(_) => content.original(block),
+            Content::Real(_) => Payload::Bytes(self.bytes(content, block)),
+        }
+    }
+
+    /// Checks a piece: whether it is right, and a digest for each block, if wanted or if it is not. A piece that is
+    /// wrong is dropped.
+    pub fn check(&mut self, content: &Content, piece: PieceIndex, digests: bool) -> (bool, Vec<u64>) {
+        let geometry = content.geometry();
+        let blocks = (0..geometry.blocks_in(piece)).map(|nth| geometry.block(piece, nth));
+        let (ok, all) = match content {
+            Content::Synthetic(_) => {
+                let at = self.partial.iter().position(|(partial, _)| *partial == piece);
+                let tags = at.map(|at| self.partial.swap_remove(at).1).unwrap_or_default();
+                (blocks.map(tag).eq(tags.iter().copied()), tags.into_vec())
+            }
+            Content::Real(real) => {
+                let bytes: Vec<Bytes> = blocks.map(|block| self.bytes(content, block)).collect();
+                let ok = hash(&bytes) == real.metainfo.hashes()[piece.get()];
+                let all = if ok && !digests {
+                    Vec::new()
+                } else {
+                    bytes.iter().map(|bytes| xxh3_64(bytes)).collect()
+                };
+                (ok, all)
+            }
+        };
+        if ok {
+            self.have.insert(piece);
+        } else if let Content::Real(_) = content {
+            for nth in 0..geometry.blocks_in(piece) {
+                self.blocks[index(&geometry, geometry.block(piece, nth))] = None;
+            }
+        }
+        (ok, if ok && !digests { Vec::new() } else { all })
+    }
+
+    /// Forgets what was not checked: what a client does that starts again.
+    pub fn restart(&mut self, content: &Content) {
+        self.partial.clear();
+        let geometry = content.geometry();
+        for (nth, block) in self.blocks.iter_mut().enumerate() {
+            let per_piece = geometry.piece_len().div_ceil(BLOCK_LEN) as usize;
+            if !self.have.has(PieceIndex((nth / per_piece) as u32)) {
+                *block = None;
+            }
+        }
+    }
+
+    /// Whether everything that was checked equals the original, by hashing what is stored again. Of synthetic
+    /// content nothing is stored.
+    pub fn equals_original(&self, content: &Content) -> bool {
+        let Content::Real(real) = content else { return true };
+        let geometry = content.geometry();
+        self.have.iter().all(|piece| {
+            let blocks = (0..geometry.blocks_in(piece)).map(|nth| geometry.block(piece, nth));
+            let bytes: Vec<Bytes> = blocks.map(|block| self.bytes(content, block)).collect();
+            hash(&bytes) == real.metainfo.hashes()[piece.get()]
+        })
+    }
+
+    /// Bytes of real content that are stored, aligned to blocks or not; what is missing is left out.
+    fn bytes(&self, content: &Content, block: Block) -> Bytes {
+        let geometry = content.geometry();
+        let first = self.blocks[index(&geometry, block)].as_ref();
+        let within = (block.begin % BLOCK_LEN) as usize;
+        if let Some(bytes) = first.filter(|bytes| bytes.len() >= within + block.len as usize) {
+            return bytes.slice(within..within + block.len as usize);
+        }
+        let mut whole = BytesMut::new();
+        let last = (block.begin + block.len - 1) / BLOCK_LEN;
+        for nth in block.begin / BLOCK_LEN..=last {
+            let stored = &self.blocks[index(&geometry, geometry.block(block.piece, nth))];
+            whole.extend_from_slice(stored.as_deref().unwrap_or_default());
+        }
+        let whole = whole.freeze();
+        whole.slice(within.min(whole.len())..(within + block.len as usize).min(whole.len()))
+    }
+}
+
+/// Where a block of real content is stored.
+fn index(geometry: &Geometry, block: Block) -> usize {
+    block.piece.get() * geometry.piece_len().div_ceil(BLOCK_LEN) as usize + (block.begin / BLOCK_LEN) as usize
+}
+
+fn hash(blocks: &[Bytes]) -> [u8; 20] {
+    let mut sha1 = Sha1::new();
+    blocks.iter().for_each(|bytes| sha1.update(bytes));
+    sha1.finalize().into()
+}

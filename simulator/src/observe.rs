@@ -1,0 +1,191 @@
+//! From what is known of a swarm to the rows of a record.
+
+use torrentlab_engine::time::{Duration, Instant};
+use torrentlab_reports::record::{AvailabilitySampler, Departure, PeerRow, PieceRow, Role, TimelineRow};
+use torrentlab_reports::stats::{Health, effective_sources};
+use torrentlab_scenarios::Scenario;
+use torrentlab_scenarios::schema::{self, Behaviour, HostClass};
+
+use crate::ledger::{Account, Ledger};
+use crate::swarm::Swarm;
+
+/// Takes samples of a swarm at equal steps of time.
+pub struct Sampler {
+    rows: Vec<TimelineRow>,
+    availability: AvailabilitySampler,
+    /// Uplink of a host of each class, and whether it counts for utilisation.
+    uplinks: Vec<(Option<u64>, bool)>,
+    last: Totals,
+}
+
+/// What has been counted at a sample.
+#[derive(Clone, Copy, Default)]
+struct Totals {
+    at: Instant,
+    payload: u64,
+    wire_up: u64,
+    announces: u64,
+}
+
+impl Sampler {
+    /// A sampler for a swarm of this scenario.
+    pub fn new(scenario: &Scenario, pieces: u32) -> Self {
+        let uplink = |class: &HostClass| (up(class), class.behaviour != Behaviour::FreeRider);
+        Self {
+            rows: Vec::new(),
+            availability: AvailabilitySampler::new(pieces),
+            uplinks: scenario.hosts.values().map(uplink).collect(),
+            last: Totals::default(),
+        }
+    }
+
+    /// Takes a sample now.
+    pub fn sample(&mut self, swarm: &Swarm<'_>) {
+        let (now, ledger) = (swarm.now(), swarm.ledger());
+        let wire_up = (0..ledger.hosts.len() as u32).map(|host| swarm.wire_bytes(host).0).sum();
+        let new = Totals { at: now, payload: ledger.payload, wire_up, announces: swarm.announces() };
+        let secs = now.since(self.last.at).as_secs_f64();
+        let per_s = |new: u64, old: u64| if secs > 0.0 { (new - old) as f64 / secs } else { 0.0 };
+        let payload = per_s(new.payload, self.last.payload);
+        let mut row = TimelineRow {
+            t_s: now.as_secs_f64(),
+            leechers: ledger.leechers(),
+            seeds: ledger.seeds,
+            bootstrapped: ledger.bootstrapped,
+            completed: ledger.completed,
+            distributed_copies_without_seeds: without_seeds(ledger),
+            payload_up_bytes_per_s: payload,
+            payload_down_bytes_per_s: payload,
+            wire_up_bytes_per_s: per_s(new.wire_up, self.last.wire_up),
+            upload_utilisation: self.offered(ledger).map(|offered| payload / offered),
+            tracker_announces: new.announces - self.last.announces,
+            ..TimelineRow::default()
+        };
+        row.set_health(&Health::of(&ledger.copies));
+        self.rows.push(row);
+        self.availability.sample(now.as_secs_f64(), &ledger.copies);
+        self.last = new;
+    }
+
+    /// The rows, and the copies of each piece over time.
+    pub fn finish(self) -> (Vec<TimelineRow>, torrentlab_reports::record::AvailabilityMap) {
+        (self.rows, self.availability.finish())
+    }
+
+    /// Uplinks of the hosts present that share; `None` where one is unlimited or there is none.
+    fn offered(&self, ledger: &Ledger) -> Option<f64> {
+        let present = ledger.hosts.iter().filter(|host| host.present);
+        let sharing = present.map(|host| self.uplinks[host.class as usize]).filter(|&(_, shares)| shares);
+        let offered: u64 = sharing.map(|(up, _)| up).sum::<Option<u64>>()?;
+        (offered > 0).then_some(offered as f64)
+    }
+}
+
+/// Distributed copies without the hosts that had everything from the start.
+fn without_seeds(ledger: &Ledger) -> f64 {
+    let copies: Vec<u32> = ledger.copies.iter().map(|copies| copies - ledger.seeds_from_start).collect();
+    Health::of(&copies).distributed_copies
+}
+
+/// A row for each host that came (and, leechers, not before `from`), in the order of joining.
+pub fn peer_rows(
+    scenario: &Scenario,
+    swarm: &Swarm<'_>,
+    from: Instant,
+    stall_after: Duration,
+) -> Vec<PeerRow> {
+    let classes: Vec<(&String, &HostClass)> = scenario.hosts.iter().collect();
+    let mut rows = Vec::new();
+    let mut counts = vec![0; classes.len()];
+    for (host, account) in (0u32..).zip(&swarm.ledger().hosts) {
+        let (name, class) = classes[account.class as usize];
+        let index = counts[account.class as usize];
+        counts[account.class as usize] += 1;
+        let joined = account.joined_at.filter(|&at| account.seed || at >= from);
+        if let Some(joined) = joined {
+            let wire = swarm.wire_bytes(host);
+            let mut row = peer_row(name, class, account, joined, wire);
+            row.host = format!("{name}-{index}");
+            let lacks = account.present && !account.seed && account.completed_at.is_none();
+            row.stalled = lacks && swarm.now().since(account.progress_at) >= stall_after;
+            rows.push((joined, row));
+        }
+    }
+    rows.sort_by_key(|&(joined, _)| joined);
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+fn peer_row(name: &str, class: &HostClass, account: &Account, joined: Instant, wire: (u64, u64)) -> PeerRow {
+    let secs = |at: Instant| at.as_secs_f64();
+    let since = |at: Instant, earlier: Instant| at.since(earlier).as_secs_f64();
+    let last_piece = match account.last_pieces_at {
+        [Some(before), Some(last)] => account.completed_at.map(|_| since(last, before)),
+        _ => None,
+    };
+    let mut row = PeerRow {
+        class: name.to_owned(),
+        role: match class.behaviour {
+            _ if account.seed => Role::Seed,
+            Behaviour::FreeRider => Role::FreeRider,
+            Behaviour::Normal | Behaviour::Seed => Role::Leecher,
+        },
+        initial_pieces: account.initial_pieces,
+        up_bytes_per_s: up(class),
+        down_bytes_per_s: least(class.links.down.bytes_per_s(), class.limits.down.bytes_per_s()),
+        joined_s: secs(joined),
+        bootstrap_s: account
+            .first_piece_at
+            .filter(|_| account.initial_pieces == 0)
+            .map(|at| since(at, joined)),
+        last_piece_s: last_piece,
+        completed_s: account.completed_at.map(secs),
+        left_s: account.left_at.map(secs),
+        departure: account.left_at.map(|_| match class.leave.how {
+            schema::Departure::Stop => Departure::Stop,
+            schema::Departure::Kill => Departure::Kill,
+            schema::Departure::Vanish => Departure::Vanish,
+        }),
+        sessions: account.sessions,
+        online_s: account.online.as_secs_f64(),
+        pieces: account.pieces,
+        payload_up_bytes: account.payload_up,
+        payload_down_bytes: account.payload_down,
+        wire_up_bytes: wire.0,
+        wire_down_bytes: wire.1,
+        blocks: account.blocks,
+        duplicate_blocks: account.duplicates,
+        wasted_bytes: account.wasted,
+        hash_failures: account.hash_failures,
+        unchoked_s: account.unchoked.as_secs_f64(),
+        unchoking_s: account.unchoking.as_secs_f64(),
+        unchoking_own_class_s: account.unchoking_own.as_secs_f64(),
+        sources: effective_sources(account.sources.iter().map(|&(_, bytes)| bytes)),
+        ..PeerRow::default()
+    };
+    row.derive();
+    row
+}
+
+/// A row for each piece.
+pub fn piece_rows(ledger: &Ledger) -> Vec<PieceRow> {
+    let rows = (0u32..).zip(&ledger.pieces).zip(&ledger.copies);
+    let secs = |at: Option<Instant>| at.map(Instant::as_secs_f64);
+    rows.map(|((piece, account), &copies_at_end)| PieceRow {
+        piece,
+        copies_at_end,
+        first_copy_s: secs(account.first_copy_at),
+        last_copy_s: secs(account.last_copy_at),
+        seed_payload_bytes: account.seed_payload,
+        hash_failures: account.hash_failures,
+    })
+    .collect()
+}
+
+/// The uplink of a host of `class`: the smaller of the link and the client's own limit.
+pub fn up(class: &HostClass) -> Option<u64> {
+    least(class.links.up.bytes_per_s(), class.limits.up.bytes_per_s())
+}
+
+fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
+}

@@ -1,0 +1,324 @@
+//! Runs of a scenario.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use thiserror::Error;
+use torrentlab_engine::time::{Duration, Instant};
+use torrentlab_reports::record::{ClassInfo, ContentInfo, RunInfo, RunRecord};
+use torrentlab_reports::summarise;
+use torrentlab_scenarios::schema::{Arrival, Behaviour, HostClass, Until};
+use torrentlab_scenarios::{InitialPieces, Scenario, Stay};
+
+use crate::build::{BuildError, build, synthetic};
+use crate::content::{Content, RealContent};
+use crate::observe::{Sampler, peer_rows, piece_rows, up};
+use crate::registry::Registry;
+use crate::swarm::Swarm;
+use crate::trace::{Detail, Difference, TraceResult, first_difference};
+
+/// Events between two looks at the progress.
+const PROGRESS_EVENTS: u64 = 1 << 16;
+/// Nobody is given up as stalled before two regular announces and so much more.
+const STALL_SLACK: Duration = Duration::from_secs(600);
+
+/// How a run goes, beside its scenario.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions<'a> {
+    /// Real content to distribute in place of the scenario's.
+    pub content: Option<&'a RealContent>,
+    /// What the trace keeps beside its hash.
+    pub detail: Detail,
+    /// Checks the swarm's invariants at each sample.
+    pub check_invariants: bool,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Progress {
+    /// The run's seed.
+    pub seed: u64,
+    /// Seconds of the simulation.
+    pub simulated_s: f64,
+    /// Hosts that came for the content and have it.
+    pub completed: u32,
+    /// Hosts that come for the content.
+    pub total: u32,
+}
+
+/// What a run leaves.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The record, without its cost: the simulator reads no clock.
+    pub record: RunRecord,
+    /// The trace.
+    pub trace: TraceResult,
+    /// Hosts whose content was compared with the original, hash by hash, and differed.
+    pub corrupt: u32,
+}
+
+/// Why there is no outcome.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The scenario cannot run.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A broken invariant.
+    #[error("invariant: {what}\nhint: replay it with seed {seed}")]
+    Invariant {
+        /// The run's seed.
+        seed: u64,
+        /// What is broken.
+        what: String,
+    },
+}
+
+/// Runs a scenario once. `progress` is told now and then.
+///
+/// # Errors
+/// Where it cannot run, or an invariant broke on the way.
+pub fn run(
+    scenario: &Scenario,
+    seed: u64,
+    registry: &Registry,
+    options: &RunOptions<'_>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Outcome, RunError> {
+    let result = catch_unwind(AssertUnwindSafe(|| run_bare(scenario, seed, registry, options, progress)));
+    result.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let what = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
+        Err(RunError::Invariant { seed, what: what.to_owned() })
+    })
+}
+
+/// Runs a scenario with each of `seeds`, `threads` at a time; outcomes are in the order of the seeds and the same as
+/// of runs one by one.
+pub fn run_many(
+    scenario: &Scenario,
+    seeds: &[u64],
+    threads: usize,
+    registry: &Registry,
+    options: &RunOptions<'_>,
+    progress: &mut dyn FnMut(Progress),
+) -> Vec<Result<Outcome, RunError>> {
+    let next = AtomicUsize::new(0);
+    let mut outcomes: Vec<_> = seeds.iter().map(|_| None).collect();
+    let (sender, receiver) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..threads.clamp(1, seeds.len().max(1)) {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                while let Some((nth, &seed)) = take(seeds, next) {
+                    let tell = &mut |progress| drop(sender.send(News::Progress(progress)));
+                    let outcome = run(scenario, seed, registry, options, tell);
+                    drop(sender.send(News::Done(nth, Box::new(outcome))));
+                }
+            });
+        }
+        drop(sender);
+        for news in receiver {
+            match news {
+                News::Progress(far) => progress(far),
+                News::Done(nth, outcome) => outcomes[nth] = Some(*outcome),
+            }
+        }
+    });
+    outcomes.into_iter().map(|outcome| outcome.expect("every seed was run")).collect()
+}
+
+/// Runs a scenario twice, with two seeds (or the same), and finds the first event that differs.
+///
+/// # Errors
+/// As [`run`].
+pub fn compare(
+    scenario: &Scenario,
+    seeds: [u64; 2],
+    registry: &Registry,
+    options: &RunOptions<'_>,
+) -> Result<Option<Difference>, RunError> {
+    let trace = |seed| {
+        move |detail| {
+            let options = RunOptions { detail, ..options.clone() };
+            run(scenario, seed, registry, &options, &mut |_| ()).map(|outcome| outcome.trace)
+        }
+    };
+    first_difference(trace(seeds[0]), trace(seeds[1]))
+}
+
+enum News {
+    Progress(Progress),
+    Done(usize, Box<Result<Outcome, RunError>>),
+}
+
+fn take<'a>(seeds: &'a [u64], next: &AtomicUsize) -> Option<(usize, &'a u64)> {
+    let nth = next.fetch_add(1, Ordering::Relaxed);
+    seeds.get(nth).map(|seed| (nth, seed))
+}
+
+fn run_bare(
+    scenario: &Scenario,
+    seed: u64,
+    registry: &Registry,
+    options: &RunOptions<'_>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Outcome, RunError> {
+    let content = match options.content {
+        Some(real) => Content::Real(Box::new(real.clone())),
+        None => synthetic(scenario)?,
+    };
+    let geometry = content.geometry();
+    let mut swarm = build(scenario, registry, content, seed, options.detail.clone())?;
+    let mut sampler = Sampler::new(scenario, geometry.pieces());
+    let ended_by = drive(scenario, seed, &mut swarm, &mut sampler, options, progress);
+    swarm.finish_accounts();
+    let (timeline, availability) = sampler.finish();
+    let warm_up = match scenario.until {
+        Until::Steady(steady) => Instant::from_nanos(steady.warm_up.as_nanos()),
+        _ => Instant::ZERO,
+    };
+    let peers = peer_rows(scenario, &swarm, warm_up, stall_after(scenario));
+    let pieces = piece_rows(swarm.ledger());
+    let (simulated_s, events, corrupt) = (swarm.now().as_secs_f64(), swarm.events(), swarm.corrupt());
+    let trace = swarm.finish_trace();
+    let info = RunInfo {
+        scenario: scenario.name.clone(),
+        question: scenario.question.clone(),
+        claim: scenario.claim.clone(),
+        seed,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        backend: "des".to_owned(),
+        trace_hash: format!("{:032x}", trace.hash),
+        ended_by: ended_by.to_owned(),
+        simulated_s,
+        events,
+        content: ContentInfo {
+            total_bytes: geometry.total_len(),
+            piece_bytes: u64::from(geometry.piece_len()),
+            pieces: geometry.pieces(),
+        },
+        classes: class_infos(scenario),
+        ..RunInfo::default()
+    };
+    let summary = summarise(&info, &peers, &timeline);
+    let scenario_toml = resolved(scenario, seed);
+    let record =
+        RunRecord { info, scenario_toml, peers, timeline, pieces, availability, summary, cost: None };
+    Ok(Outcome { record, trace, corrupt })
+}
+
+/// Runs a swarm to its end; why it ended.
+fn drive(
+    scenario: &Scenario,
+    seed: u64,
+    swarm: &mut Swarm<'_>,
+    sampler: &mut Sampler,
+    options: &RunOptions<'_>,
+    progress: &mut dyn FnMut(Progress),
+) -> &'static str {
+    let cap = Instant::from_nanos(scenario.time_cap.as_nanos());
+    let (end, reason, warm_up) = match scenario.until {
+        Until::AllDone => (Instant::NEVER, "all_done", 0),
+        Until::Time(time) => (Instant::from_nanos(time.as_nanos()), "time", 0),
+        Until::Steady(steady) => {
+            let end = steady.warm_up.as_nanos().saturating_add(steady.window.as_nanos());
+            (Instant::from_nanos(end), "steady_state", steady.warm_up.as_nanos())
+        }
+    };
+    let (end, reason) = if end <= cap { (end, reason) } else { (cap, "time_cap") };
+    let all_done = scenario.until == Until::AllDone;
+    let every = Duration::from_nanos(scenario.record.sample.as_nanos().max(1_000_000));
+    let total = swarm.unfinished();
+    let mut sample_at = Instant::from_nanos(warm_up);
+    let tell = |swarm: &Swarm<'_>, progress: &mut dyn FnMut(Progress)| {
+        let completed = swarm.ledger().completed;
+        progress(Progress { seed, simulated_s: swarm.now().as_secs_f64(), completed, total });
+    };
+    let ended_by = loop {
+        let until = sample_at.min(end);
+        let mut steps = 0u64;
+        while swarm.step(until) {
+            steps += 1;
+            if all_done && swarm.unfinished() == 0 {
+                break;
+            }
+            if steps.is_multiple_of(PROGRESS_EVENTS) {
+                tell(swarm, progress);
+            }
+        }
+        if all_done && swarm.unfinished() == 0 {
+            break "all_done";
+        }
+        if swarm.now() >= end {
+            break reason;
+        }
+        if all_done && swarm.is_stalled(stall_after(scenario)) {
+            break "stalled";
+        }
+        sampler.sample(swarm);
+        if options.check_invariants {
+            swarm.check_invariants();
+        }
+        sample_at += every;
+        tell(swarm, progress);
+    };
+    sampler.sample(swarm);
+    tell(swarm, progress);
+    ended_by
+}
+
+/// Who received nothing for so long, asked the tracker at least twice in that time.
+fn stall_after(scenario: &Scenario) -> Duration {
+    Duration::from_nanos(scenario.tracker.interval.as_nanos()) * 2 + STALL_SLACK
+}
+
+/// The scenario as it was run: with this seed.
+fn resolved(scenario: &Scenario, seed: u64) -> String {
+    let seed = seed.try_into().unwrap_or(scenario.seed);
+    Scenario { seed, ..scenario.clone() }.resolved_toml()
+}
+
+fn class_infos(scenario: &Scenario) -> Vec<ClassInfo> {
+    let sizes = scenario.class_sizes();
+    let info = |(name, class): (&String, &HostClass)| ClassInfo {
+        name: name.clone(),
+        hosts: sizes.get(name.as_str()).copied().unwrap_or(0),
+        behaviour: match class.behaviour {
+            Behaviour::Normal => "normal",
+            Behaviour::FreeRider => "free rider",
+            Behaviour::Seed => "seed",
+        }
+        .to_owned(),
+        up_bytes_per_s: up(class),
+        down_bytes_per_s: class.links.down.bytes_per_s(),
+        picker: class.picker.clone(),
+        choker: class.choker.clone(),
+        initial_pieces: match class.initial_pieces() {
+            InitialPieces::None => "none".to_owned(),
+            InitialPieces::All => "all".to_owned(),
+            InitialPieces::Share(share) => share.to_string(),
+            InitialPieces::List(_) => "a list".to_owned(),
+        },
+        presence: presence(class),
+    };
+    scenario.hosts.iter().map(info).collect()
+}
+
+/// How a class comes and goes, in words.
+fn presence(class: &HostClass) -> String {
+    let comes = match &class.arrival {
+        Arrival::FlashCrowd(crowd) => format!("comes within {} from {}", crowd.within, crowd.at),
+        Arrival::Constant(rate) => format!("comes at {rate}"),
+        Arrival::Poisson(rate) => format!("comes at random, {rate}"),
+        Arrival::Decay(decay) => format!("comes at random, {} and falling", decay.rate),
+        Arrival::Trace(_) => "comes as traced".to_owned(),
+    };
+    let stays = match class.stay {
+        Stay::None => "leaves on completion",
+        Stay::Forever => "stays as a seed",
+        Stay::For(_) => "stays a while as a seed",
+    };
+    format!("{comes}, {stays}")
+}

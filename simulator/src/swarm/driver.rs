@@ -1,0 +1,241 @@
+//! The contract between nodes and their driver: inputs in, outputs carried out.
+
+use std::net::SocketAddr;
+
+use torrentlab_engine::dice::Dice;
+use torrentlab_engine::node::{DialFailure, Disconnect, Input, Output};
+use torrentlab_engine::time::{Duration, Instant};
+use torrentlab_engine::units::{Block, ConnId, PieceIndex};
+use torrentlab_engine::wire::Message;
+
+use super::tracker::Trip;
+use super::{Event, Swarm, addr_of, host_at};
+use crate::churn::draw;
+use crate::ledger::Fact;
+use crate::link::{End, NetEvent, Notice};
+
+impl Swarm<'_> {
+    pub(super) fn on_net(&mut self, event: NetEvent) {
+        let mut notices = std::mem::take(&mut self.notices);
+        self.net.handle(self.now, event, &mut self.queue, &mut notices);
+        for notice in notices.drain(..) {
+            self.on_notice(notice);
+            self.drain_inbox();
+        }
+        self.notices = notices;
+    }
+
+    pub(super) fn drain_inbox(&mut self) {
+        while let Some((host, input)) = self.inbox.pop_front() {
+            self.deliver(host, input);
+        }
+    }
+
+    pub(super) fn on_timer(&mut self, host: u32) {
+        let state = &mut self.hosts[host as usize];
+        if state.timer != self.now {
+            return;
+        }
+        state.timer = Instant::NEVER;
+        match state.node.as_ref().and_then(|node| node.poll_timeout()) {
+            Some(due) if due <= self.now => self.deliver(host, Input::Timeout),
+            _ => self.plan_timer(host),
+        }
+    }
+
+    fn on_notice(&mut self, notice: Notice<Message>) {
+        match notice {
+            Notice::Message { host, conn, peer, message } => {
+                if self.net.peer(host, conn).is_some() {
+                    self.note_message(host, conn, peer, &message);
+                    self.deliver(host, Input::Message { conn, message });
+                }
+            }
+            Notice::Room { host, conn, bytes } => {
+                if self.net.peer(host, conn).is_some() {
+                    self.deliver(host, Input::Writable { conn, bytes });
+                }
+            }
+            Notice::Connected { host, conn, peer, outgoing } => {
+                if self.net.peer(host, conn).is_some() {
+                    self.connected(host, conn, peer, outgoing);
+                }
+            }
+            Notice::DialFailed { host, peer, answered } => {
+                let why = if answered { DialFailure::Refused } else { DialFailure::TimedOut };
+                self.deliver(host, Input::DialFailed { addr: addr_of(peer), why });
+            }
+            Notice::Closed { host, conn, how } => {
+                self.note(host, &Fact::Closed { conn });
+                let why = match how {
+                    End::Close => Disconnect::Remote,
+                    End::Reset => Disconnect::Reset,
+                };
+                self.deliver(host, Input::Closed { conn, why });
+            }
+        }
+    }
+
+    fn connected(&mut self, host: u32, conn: ConnId, peer: u32, outgoing: bool) {
+        self.note(host, &Fact::Connected { conn, peer });
+        let mut addr = addr_of(peer);
+        if !outgoing {
+            // The other side's end has a port of its own, not the one that it listens at.
+            addr.set_port(49_152 + (conn.slot() as u16 & 0x3fff));
+        }
+        let room = self.net.socket_buffer(host);
+        self.deliver(host, Input::Connected { conn, addr, outgoing, room });
+    }
+
+    /// Enters into the account what a message tells, before its receiver has it.
+    fn note_message(&mut self, host: u32, conn: ConnId, peer: u32, message: &Message) {
+        match message {
+            Message::Piece { block, payload } => {
+                let content = &self.config.content;
+                let duplicate = content.geometry().holds(*block)
+                    && self.hosts[host as usize].storage.holds(content, *block);
+                let piece = content.geometry().contains(block.piece).then_some(block.piece);
+                self.note(host, &Fact::BlockReceived { conn, piece, bytes: payload.len(), duplicate });
+                self.leave_if_served(peer);
+            }
+            Message::Unchoke => self.note(host, &Fact::Unchoked { conn }),
+            Message::Choke => self.note(host, &Fact::Choked { conn }),
+            _ => (),
+        }
+    }
+
+    pub(super) fn note(&mut self, host: u32, fact: &Fact) {
+        let have = self.hosts[host as usize].storage.have();
+        self.ledger.note(self.now, host, have, fact);
+    }
+
+    /// Gives an input to a host's node and carries out what it wants.
+    pub(super) fn deliver(&mut self, host: u32, input: Input) {
+        let Some(node) = self.hosts[host as usize].node.as_mut() else { return };
+        self.trace.input(self.now, host, &input);
+        if let Err(misuse) = node.handle(self.now, input, &mut self.outbox) {
+            panic!("the driver broke the contract with host {host}: {misuse}");
+        }
+        let mut outputs = std::mem::take(&mut self.outputs);
+        self.outbox.take(&mut outputs);
+        for output in outputs.drain(..) {
+            self.on_output(host, output);
+        }
+        self.outputs = outputs;
+        self.outbox.clear();
+        self.net.flush(self.now, host, &mut self.queue);
+        self.plan_timer(host);
+    }
+
+    pub(super) fn plan_timer(&mut self, host: u32) {
+        let state = &mut self.hosts[host as usize];
+        if let Some(due) = state.node.as_ref().and_then(|node| node.poll_timeout()) {
+            let due = due.max(self.now);
+            if due < state.timer {
+                state.timer = due;
+                self.queue.push(due, Event::Timer(host));
+            }
+        }
+    }
+
+    fn on_output(&mut self, host: u32, output: Output) {
+        match &output {
+            Output::Broadcast { targets, .. } => {
+                self.trace.output(self.now, host, &output, self.outbox.targets(targets.clone()));
+            }
+            _ => self.trace.output(self.now, host, &output, &[]),
+        }
+        match output {
+            Output::Send { conn, message } => {
+                let bytes = message.wire_len();
+                self.net.send(host, conn, message, bytes, 0);
+            }
+            Output::Broadcast { piece, targets } => {
+                for &conn in self.outbox.targets(targets) {
+                    let message = Message::Have(piece);
+                    let bytes = message.wire_len();
+                    self.net.send(host, conn, message, bytes, 0);
+                }
+            }
+            Output::SendBlock { conn, block } => self.send_block(host, conn, block),
+            Output::CancelBlock { conn, block, reject } => {
+                let is_it = |message: &Message| matches!(message, Message::Piece { block: other, .. } if *other == block);
+                if let Some(bytes) = self.net.cancel(host, conn, is_it) {
+                    self.inbox.push_back((host, Input::Writable { conn, bytes }));
+                    if reject {
+                        let message = Message::Reject(block);
+                        let bytes = message.wire_len();
+                        self.net.send(host, conn, message, bytes, 0);
+                    }
+                }
+            }
+            Output::Dial(addr) => self.dial(host, addr),
+            Output::Close { conn, .. } => {
+                if self.net.peer(host, conn).is_some() {
+                    self.note(host, &Fact::Closed { conn });
+                    self.net.close(self.now, host, conn, &mut self.queue);
+                }
+            }
+            Output::Announce(announce) => self.announce(host, announce),
+            Output::WriteBlock { block, payload } => {
+                self.hosts[host as usize].storage.write(&self.config.content, block, payload);
+            }
+            Output::CheckPiece { piece, digests } => self.check(host, piece, digests),
+            Output::Event(_) => (),
+        }
+    }
+
+    fn send_block(&mut self, host: u32, conn: ConnId, block: Block) {
+        if self.net.peer(host, conn).is_none() {
+            return;
+        }
+        let payload = self.hosts[host as usize].storage.read(&self.config.content, block);
+        let message = Message::Piece { block, payload };
+        let bytes = message.wire_len();
+        self.net.send(host, conn, message, bytes, bytes);
+    }
+
+    fn check(&mut self, host: u32, piece: PieceIndex, digests: bool) {
+        let content = &self.config.content;
+        let bytes = content.geometry().len_of(piece);
+        let (ok, digests) = self.hosts[host as usize].storage.check(content, piece, digests);
+        self.note(host, &if ok { Fact::Verified { piece } } else { Fact::Failed { piece, bytes } });
+        self.inbox.push_back((host, Input::PieceChecked { piece, ok, digests }));
+        if self.hosts[host as usize].storage.have().is_full() {
+            self.completed(host);
+        }
+    }
+
+    fn dial(&mut self, host: u32, addr: SocketAddr) {
+        match host_at(addr, self.hosts.len()) {
+            Some(peer) if self.may_connect(host, peer) => {
+                let latency = self.latency(host, peer);
+                self.net.dial(self.now, host, peer, latency, &mut self.queue);
+            }
+            _ => self.dial_nobody(host, addr),
+        }
+    }
+
+    /// Whether the classes of both allow it.
+    fn may_connect(&self, host: u32, peer: u32) -> bool {
+        let (from, to) = (self.class(host), self.class(peer));
+        (!from.seeds_only || to.serving) && (!to.seeds_only || from.serving)
+    }
+
+    /// One-way latency between two hosts: the same in both directions, and in each run.
+    fn latency(&self, one: u32, other: u32) -> Duration {
+        let pair = u64::from(one.min(other)) << 32 | u64::from(one.max(other));
+        let between = match self.config.pair_latency {
+            torrentlab_scenarios::Draw::Fixed(span) => Duration::from_nanos(span.as_nanos()),
+            other => draw(other, &mut Dice::stream(self.config.seed, ("pair", pair, "latency"))),
+        };
+        self.hosts[one as usize].latency + self.hosts[other as usize].latency + between
+    }
+
+    /// A dial to where nobody listens: refused by the way.
+    fn dial_nobody(&mut self, host: u32, addr: SocketAddr) {
+        let latency = self.hosts[host as usize].latency * 2;
+        let id = self.tracker.remember(Trip::Dial { host, addr });
+        self.queue.push(self.now + latency, Event::Trip(id));
+    }
+}

@@ -1,0 +1,89 @@
+//! Whole runs of real engines.
+
+use torrentlab_scenarios::{Scenario, load, schema::Until};
+use torrentlab_simulator::registry::Registry;
+use torrentlab_simulator::run::{Outcome, RunError, RunOptions, compare, run, run_many};
+
+fn scenario(name: &str, sets: &[&str]) -> Scenario {
+    let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+    load(name, &sets).unwrap_or_else(|error| panic!("{error}")).scenario
+}
+
+fn outcome(name: &str, sets: &[&str]) -> Outcome {
+    let options = RunOptions { check_invariants: true, ..RunOptions::default() };
+    run(&scenario(name, sets), 1, &Registry::default(), &options, &mut |_| ())
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn everyone_gets_the_file_and_the_seed_is_relieved() {
+    let Outcome { record, .. } = outcome("first-swarm", &[]);
+    let summary = &record.summary;
+    assert_eq!((summary.completed, summary.ended_by.as_str()), (100, "all_done"), "{summary:#?}");
+    assert!(summary.seed_upload_copies.unwrap() < 4.0, "{summary:#?}");
+    assert!(summary.leecher_upload_share.unwrap() > 0.9, "{summary:#?}");
+    let up: u64 = record.peers.iter().map(|peer| peer.payload_up_bytes).sum();
+    let down: u64 = record.peers.iter().map(|peer| peer.payload_down_bytes).sum();
+    assert_eq!(up, down, "every byte received was sent by someone");
+    assert!(record.peers.iter().all(|peer| peer.pieces == 64));
+}
+
+#[test]
+fn the_whole_catalogue_runs_to_an_end_that_is_named() {
+    for entry in torrentlab_scenarios::catalogue()
+        .iter()
+        .filter(|entry| !["bench", "bharambe-2006"].contains(&entry.name))
+    {
+        let Outcome { record, .. } = outcome(entry.name, &["time_cap=20 min"]);
+        let summary = &record.summary;
+        assert!(
+            ["all_done", "time", "steady_state", "time_cap", "stalled"].contains(&summary.ended_by.as_str())
+        );
+    }
+}
+
+#[test]
+fn runs_side_by_side_are_the_runs_one_by_one() {
+    let scenario = scenario("first-swarm", &["content.size=2 MiB", "hosts.leecher.count=20"]);
+    let registry = Registry::default();
+    let options = RunOptions::default();
+    let seeds = [1, 2, 3, 4, 5];
+    let side_by_side = run_many(&scenario, &seeds, 2, &registry, &options, &mut |_| ());
+    let mut hashes = Vec::new();
+    for (seed, both) in seeds.into_iter().zip(side_by_side) {
+        let (alone, both) = (run(&scenario, seed, &registry, &options, &mut |_| ()).unwrap(), both.unwrap());
+        assert_eq!(alone.record, both.record);
+        assert_eq!(alone.trace, both.trace);
+        hashes.push(alone.trace.hash);
+    }
+    hashes.sort_unstable();
+    hashes.dedup();
+    assert_eq!(hashes.len(), 5, "another seed, another trace");
+}
+
+#[test]
+fn the_first_event_that_differs_is_named() {
+    let scenario = scenario("first-swarm", &["content.size=1 MiB", "hosts.leecher.count=5"]);
+    let find = |seeds| compare(&scenario, seeds, &Registry::default(), &RunOptions::default()).unwrap();
+    assert_eq!(find([1, 1]), None);
+    let difference = find([1, 2]).expect("another seed, another run");
+    assert_ne!(difference.first, difference.second);
+}
+
+#[test]
+fn an_unknown_strategy_is_named_with_those_there_are() {
+    let scenario = scenario("first-swarm", &["hosts.leecher.picker=mine"]);
+    let error = run(&scenario, 1, &Registry::default(), &RunOptions::default(), &mut |_| ()).unwrap_err();
+    assert!(matches!(error, RunError::Build(_)));
+    assert!(error.to_string().contains("rarest-first"), "{error}");
+}
+
+#[test]
+fn a_time_ends_a_run_in_which_some_are_unfinished() {
+    let mut scenario = scenario("first-swarm", &[]);
+    scenario.until = Until::Time("30 s".parse().unwrap());
+    let Outcome { record, .. } =
+        run(&scenario, 1, &Registry::default(), &RunOptions::default(), &mut |_| ()).unwrap();
+    assert_eq!((record.summary.ended_by.as_str(), record.summary.simulated_s), ("time", 30.0));
+    assert!(record.summary.unfinished > 0 && record.summary.completion_s.max.is_none());
+}
