@@ -1,0 +1,219 @@
+//! Our client beside others': aria2, transmission and libtorrent, through our tracker and through opentracker.
+//!
+//! `LT_PYTHON` names a python that has libtorrent (default: `python3`). Everything stays on 127.0.0.1.
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "the test polls what others show")]
+
+mod support;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use support::{
+    LONG, Running, assert_same, get, make_content, make_torrent, run, seed, stdout, torrentlab, tracker,
+};
+
+const TOTAL: usize = 64 << 20;
+const PIECE: usize = 256 << 10;
+
+/// Another client.
+#[derive(Clone, Copy, Debug)]
+enum Other {
+    Aria2,
+    Transmission,
+    Libtorrent,
+}
+
+impl Other {
+    /// Starts it on the torrent; `work` is a folder for itself.
+    fn start(self, torrent: &Path, folder: &Path, work: &Path) -> Running {
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
+        let mut command = match self {
+            Self::Aria2 => Command::new(scripts.join("aria2.sh")),
+            Self::Transmission => Command::new(scripts.join("transmission.py")),
+            Self::Libtorrent => {
+                let python = std::env::var_os("LT_PYTHON").unwrap_or_else(|| "python3".into());
+                let mut command = Command::new(python);
+                command.arg(scripts.join("lt_client.py"));
+                command
+            }
+        };
+        fs::create_dir_all(folder).unwrap();
+        fs::create_dir_all(work).unwrap();
+        command.arg(torrent).arg(folder).arg(free_port().to_string()).arg(work);
+        Running::start(command)
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Waits for something that nobody tells.
+fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+    let give_up = Instant::now() + LONG;
+    while !happened() {
+        assert!(Instant::now() < give_up, "waited for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Starts opentracker for the torrent with this info-hash.
+fn opentracker(dir: &Path, info_hash: &str, port: u16) -> Running {
+    // It reads the list after it has given up root's rights.
+    let folder = dir.join("opentracker");
+    fs::create_dir_all(&folder).unwrap();
+    for open in [dir, &folder] {
+        fs::set_permissions(open, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    fs::write(folder.join("list"), format!("{info_hash}\n")).unwrap();
+    let mut command = Command::new("opentracker");
+    command.args(["-i", "127.0.0.1", "-p", &port.to_string(), "-u", "nobody", "-d"]).arg(&folder);
+    command.args(["-w", "list"]);
+    let running = Running::start(command);
+    wait_until("opentracker", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    running
+}
+
+/// What a scrape of the tracker at `url` says.
+fn scrape(url: &str, info_hash: &str) -> String {
+    let addr = url.trim_start_matches("http://").trim_end_matches("/announce");
+    let mut target = String::from("/scrape?info_hash=");
+    for at in (0..info_hash.len()).step_by(2) {
+        write!(target, "%{}", &info_hash[at..at + 2]).unwrap();
+    }
+    let mut stream = TcpStream::connect(addr).unwrap();
+    write!(stream, "GET {target} HTTP/1.0\r\nHost: {addr}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    // A reset after the answer is no loss.
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Waits until somebody has announced.
+fn wait_for_member(url: &str, info_hash: &str) {
+    wait_until("an announce", || {
+        let counts = scrape(url, info_hash);
+        counts.contains("complete")
+            && !(counts.contains("8:completei0e") && counts.contains("10:incompletei0e"))
+    });
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Tracker {
+    Ours,
+    Opentracker,
+}
+
+/// A torrent of a folder with a tracker that runs: content, torrent, tracker, its address, and the info-hash.
+fn set_up(dir: &Path, tracker_kind: Tracker) -> (PathBuf, PathBuf, Running, String, String) {
+    let content = make_content(dir, TOTAL);
+    let port = free_port();
+    let (ours, url) = match tracker_kind {
+        Tracker::Ours => {
+            let (tracker, url) = tracker();
+            (Some(tracker), url)
+        }
+        Tracker::Opentracker => (None, format!("http://127.0.0.1:{port}/announce")),
+    };
+    let torrent = make_torrent(&content, &[&url]);
+    let shown = stdout(&run(torrentlab().arg("show").arg(&torrent), 0));
+    let info_hash = shown.lines().find_map(|line| line.strip_prefix("info-hash")).unwrap().trim().to_owned();
+    let tracker = ours.unwrap_or_else(|| opentracker(dir, &info_hash, port));
+    (content, torrent, tracker, url, info_hash)
+}
+
+/// The other starts first and announces, so that we are told of it and dial, whatever the tracker's interval.
+fn both_directions(other: Other, tracker: Tracker) {
+    let dir = tempfile::tempdir().unwrap();
+    let (content, torrent, _tracker, url, info_hash) = set_up(dir.path(), tracker);
+    {
+        let _other = other.start(&torrent, dir.path(), &dir.path().join("seed"));
+        wait_for_member(&url, &info_hash);
+        let out = dir.path().join("from other");
+        run(&mut get(&torrent, &out, &[]), 0);
+        assert_same(&content, &out.join("content"));
+    }
+    let dir2 = tempfile::tempdir().unwrap();
+    let (content, torrent, _tracker, url, info_hash) = set_up(dir2.path(), tracker);
+    let (out, work) = (dir2.path().join("to other"), dir2.path().join("leech"));
+    let _other = other.start(&torrent, &out, &work);
+    wait_for_member(&url, &info_hash);
+    let _seed = seed(&torrent, &content, &[]);
+    wait_until("the other's download", || work.join("done").exists());
+    if matches!(other, Other::Transmission) {
+        // It makes no files of no bytes.
+        ["z", "sub/zero"].iter().for_each(|name| fs::write(out.join("content").join(name), "").unwrap());
+    }
+    assert_same(&content, &out.join("content"));
+}
+
+macro_rules! both_directions {
+    ($($name:ident: $other:ident through $tracker:ident;)*) => {$(
+        #[test]
+        #[ignore = "needs aria2c, transmission-daemon, opentracker and libtorrent: .ci/run installs and runs them"]
+        fn $name() {
+            both_directions(Other::$other, Tracker::$tracker);
+        }
+    )*};
+}
+
+both_directions! {
+    aria2_through_our_tracker: Aria2 through Ours;
+    aria2_through_opentracker: Aria2 through Opentracker;
+    transmission_through_our_tracker: Transmission through Ours;
+    transmission_through_opentracker: Transmission through Opentracker;
+    libtorrent_through_our_tracker: Libtorrent through Ours;
+    libtorrent_through_opentracker: Libtorrent through Opentracker;
+}
+
+/// A copy of the content in which only each third piece, from the `nth` on, is right.
+fn a_third(content: &Path, folder: &Path, nth: usize) {
+    let mut at = 0;
+    // In the order of the torrent, as `make_content` lays the files out.
+    for name in ["a.bin", "sub/c", "sub/deep/b", "sub/zero", "tail", "z"] {
+        let mut bytes = fs::read(content.join(name)).unwrap();
+        for byte in &mut bytes {
+            if at / PIECE % 3 != nth {
+                *byte = !*byte;
+            }
+            at += 1;
+        }
+        let path = folder.join("content").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    assert_eq!(at, TOTAL);
+}
+
+#[test]
+#[ignore = "needs aria2c and transmission-daemon: .ci/run installs and runs them"]
+fn three_clients_with_a_third_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let (content, torrent, _tracker, url, info_hash) = set_up(dir.path(), Tracker::Ours);
+    let folder = |name: &str| dir.path().join(name);
+    for (nth, name) in ["transmission", "aria2", "ours"].into_iter().enumerate() {
+        a_third(&content, &folder(name), nth);
+    }
+    let _transmission =
+        Other::Transmission.start(&torrent, &folder("transmission"), &folder("transmission work"));
+    wait_for_member(&url, &info_hash);
+    let _aria2 = Other::Aria2.start(&torrent, &folder("aria2"), &folder("aria2 work"));
+    let ours = Running::start(get(&torrent, &folder("ours"), &["--seed-for", "1 h"]));
+    ours.wait_for("complete");
+    wait_until("the others", || {
+        ["transmission work", "aria2 work"].iter().all(|work| folder(work).join("done").exists())
+    });
+    for name in ["transmission", "aria2", "ours"] {
+        assert_same(&content, &folder(name).join("content"));
+    }
+    ours.signal("INT");
+    let (_, told) = ours.finish();
+    let fetched = support::number(told.lines().last().unwrap(), "downloaded_bytes");
+    let two_thirds = TOTAL as u64 * 2 / 3;
+    assert!((two_thirds..two_thirds + two_thirds / 5).contains(&fetched), "{fetched} bytes");
+}
