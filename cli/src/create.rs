@@ -39,33 +39,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
-    let path = fs::canonicalize(&args.path).with_context(|| format!("cannot find {}", args.path.display()));
-    let path =
-        path.map_err(|error| Failure::input(error, "give the path of a file or folder that is there"))?;
-    let name = plain(path.file_name().unwrap_or_default().as_ref())?;
-    let (root, spans, content) = content_of(&path)?;
-    let total_len = spans.iter().map(|span| span.len).sum();
-    let piece_len = piece_len(args, total_len)?;
-    let geometry = Geometry::new(total_len, piece_len).map_err(|error| {
-        Failure::input(error, "share something that is not empty, in larger pieces if need be")
-    })?;
-    let storage = Storage::open(&root, &spans, Access::Read).map_err(unreadable)?;
-    let done = AtomicU64::new(0);
-    let hashes = Progress::new("hashing", total_len, args.quiet)
-        .follow(&done, || hash_all(&storage, geometry, &done))
-        .map_err(unreadable)?;
-    let torrent = NewTorrent {
-        name: name.clone(),
-        content,
-        piece_len,
-        hashes,
+    let source = Source::find(&args.path)?;
+    let piece_len = piece_len(args.piece_length, source.total_len())?;
+    let options = Options {
         private: args.private,
         tiers: args.announce.iter().map(|url| vec![url.clone()]).collect(),
-        created_by: Some(concat!("torrentlab ", env!("CARGO_PKG_VERSION")).to_owned()),
+        quiet: args.quiet,
     };
-    let bytes = torrent.encode().map_err(|error| Failure::input(error, "rename what the message names"))?;
-    let meta = Metainfo::parse(&bytes).expect("a torrent that was just made is valid");
-    let output = args.output.clone().unwrap_or_else(|| format!("{name}.torrent").into());
+    let (meta, bytes) = source.torrent(piece_len, options)?;
+    let output = args.output.clone().unwrap_or_else(|| format!("{}.torrent", source.name).into());
     fs::write(&output, &bytes)
         .with_context(|| format!("cannot write {}", output.display()))
         .map_err(|error| Failure::failed(error, "choose another place with `-o`"))?;
@@ -73,11 +55,11 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         let line = json!({
             "torrent": output.display().to_string(),
             "info_hash": meta.info_hash().to_string(),
-            "name": name,
-            "total_bytes": total_len,
-            "pieces": geometry.pieces(),
+            "name": source.name,
+            "total_bytes": source.total_len(),
+            "pieces": meta.geometry().pieces(),
             "piece_bytes": piece_len,
-            "files": spans.len(),
+            "files": source.spans.len(),
         });
         println!("{line}");
     } else {
@@ -86,12 +68,72 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// A file or folder to make a torrent of.
+pub(crate) struct Source {
+    name: String,
+    /// The folder that the paths of `spans` are relative to.
+    pub root: PathBuf,
+    /// The files, in the order of the content.
+    pub spans: Vec<FileSpan>,
+    content: Content,
+}
+
+/// What a torrent says beside its content.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub private: bool,
+    pub tiers: Vec<Vec<String>>,
+    pub quiet: bool,
+}
+
+impl Source {
+    /// The file or folder at `path`.
+    pub fn find(path: &Path) -> Result<Self, Failure> {
+        let found = fs::canonicalize(path).with_context(|| format!("cannot find {}", path.display()));
+        let path = found
+            .map_err(|error| Failure::input(error, "give the path of a file or folder that is there"))?;
+        let name = plain(path.file_name().unwrap_or_default().as_ref())?;
+        let (root, spans, content) = content_of(&path)?;
+        Ok(Self { name, root, spans, content })
+    }
+
+    /// Bytes of content.
+    pub fn total_len(&self) -> u64 {
+        self.spans.iter().map(|span| span.len).sum()
+    }
+
+    /// Hashes the content: its torrent, and the bytes of the torrent file.
+    pub fn torrent(&self, piece_len: u32, options: Options) -> Result<(Metainfo, Vec<u8>), Failure> {
+        let geometry = Geometry::new(self.total_len(), piece_len).map_err(|error| {
+            Failure::input(error, "share something that is not empty, in larger pieces if need be")
+        })?;
+        let storage = Storage::open(&self.root, &self.spans, Access::Read).map_err(unreadable)?;
+        let done = AtomicU64::new(0);
+        let hashes = Progress::new("hashing", self.total_len(), options.quiet)
+            .follow(&done, || hash_all(&storage, geometry, &done))
+            .map_err(unreadable)?;
+        let torrent = NewTorrent {
+            name: self.name.clone(),
+            content: self.content.clone(),
+            piece_len,
+            hashes,
+            private: options.private,
+            tiers: options.tiers,
+            created_by: Some(concat!("torrentlab ", env!("CARGO_PKG_VERSION")).to_owned()),
+        };
+        let bytes =
+            torrent.encode().map_err(|error| Failure::input(error, "rename what the message names"))?;
+        let meta = Metainfo::parse(&bytes).expect("a torrent that was just made is valid");
+        Ok((meta, bytes))
+    }
+}
+
 fn unreadable(error: torrentlab_engine::net::StorageError) -> Failure {
     Failure::failed(error, "see to it that the content can be read and does not change meanwhile")
 }
 
-fn piece_len(args: &Args, total_len: u64) -> Result<u32, Failure> {
-    let Some(size) = args.piece_length else { return Ok(default_piece_len(total_len)) };
+fn piece_len(size: Option<Size>, total_len: u64) -> Result<u32, Failure> {
+    let Some(size) = size else { return Ok(default_piece_len(total_len)) };
     match u32::try_from(size.bytes()) {
         Ok(len) if len >= 16 * 1024 && len.is_power_of_two() => Ok(len),
         _ => Err(Failure::input(

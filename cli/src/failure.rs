@@ -29,13 +29,13 @@ impl From<Exit> for ExitCode {
 pub struct Failure {
     exit: Exit,
     error: anyhow::Error,
-    hint: String,
+    hint: Option<String>,
 }
 
 impl Failure {
     /// Something went wrong that the input is not to blame for.
     pub fn failed(error: impl Into<anyhow::Error>, hint: impl Display) -> Self {
-        Self { exit: Exit::Failed, error: error.into(), hint: hint.to_string() }
+        Self { exit: Exit::Failed, error: error.into(), hint: Some(hint.to_string()) }
     }
 
     /// The command line or an input file is wrong.
@@ -43,9 +43,17 @@ impl Failure {
         Self { exit: Exit::Usage, ..Self::failed(error, hint) }
     }
 
+    /// An input file is wrong, and the error itself says what to do.
+    pub fn told(error: &impl Display) -> Self {
+        Self { exit: Exit::Usage, error: anyhow::anyhow!("{error}"), hint: None }
+    }
+
     /// Tells the user.
     pub(crate) fn report(&self) -> Exit {
-        eprintln!("error: {:#}\nhint: {}", self.error, self.hint);
+        eprintln!("error: {:#}", self.error);
+        if let Some(hint) = &self.hint {
+            eprintln!("hint: {hint}");
+        }
         self.exit
     }
 }

@@ -5,10 +5,16 @@
 
 #![expect(clippy::disallowed_types, reason = "the command line lives in the real world")]
 
+mod cost;
 mod create;
 mod failure;
 mod get;
+mod lab;
+mod payload;
 mod progress;
+mod report;
+mod run;
+mod scenarios;
 mod seed;
 mod share;
 mod show;
@@ -20,6 +26,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub use failure::{Exit, Failure};
+pub use lab::Lab;
+pub use torrentlab_engine as engine;
+pub use torrentlab_simulator::registry::{ChokerSetup, Registry};
 
 /// BitTorrent in the laboratory and on the wire.
 #[derive(Debug, Parser)]
@@ -32,6 +41,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a swarm of simulated hosts, and write tables, plots and a page
+    Run(run::Args),
+    /// List the scenarios of the catalogue, or print one
+    Scenarios(scenarios::Args),
+    /// Rebuild the plots and the page of a run from its folder
+    Report(report::Args),
     /// Make a torrent of a file or folder
     Create(create::Args),
     /// Show what is in a torrent
@@ -45,8 +60,11 @@ enum Command {
 }
 
 impl Command {
-    fn run(self) -> Result<Exit, Failure> {
+    fn run(self, registry: &Registry) -> Result<Exit, Failure> {
         match self {
+            Self::Run(args) => run::run(registry, &args),
+            Self::Scenarios(args) => scenarios::run(&args),
+            Self::Report(args) => report::run(&args),
             Self::Create(args) => create::run(&args),
             Self::Show(args) => show::run(&args),
             Self::Track(args) => track::run(&args),
@@ -56,10 +74,10 @@ impl Command {
     }
 }
 
-/// Runs the command line `args`, its first word the program's name.
-pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Runs the command line `args` with these strategies.
+fn run(registry: &Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let exit = match Cli::try_parse_from(args) {
-        Ok(cli) => cli.command.run().unwrap_or_else(|failure| failure.report()),
+        Ok(cli) => cli.command.run(registry).unwrap_or_else(|failure| failure.report()),
         Err(error) => {
             // Help and version come this way too. A closed stdout or stderr has nobody to tell.
             let _ = error.print();

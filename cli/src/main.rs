@@ -1,7 +1,5 @@
 //! The binary; everything is in the library.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    torrentlab::main(std::env::args_os())
+fn main() -> std::process::ExitCode {
+    torrentlab::Lab::new().main()
 }

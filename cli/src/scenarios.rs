@@ -27,10 +27,10 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
 
 fn table() -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["scenario", "its question"]);
     for entry in catalogue() {
-        table.add_row([entry.name, entry.question]);
+        table.add_row([entry.name, &entry.question]);
     }
     table
 }

@@ -94,39 +94,39 @@ pub fn run(
     })
 }
 
-/// Runs a scenario with each of `seeds`, `threads` at a time; outcomes are in the order of the seeds and the same as
-/// of runs one by one.
-pub fn run_many(
-    scenario: &Scenario,
+/// Does `work` for each of `seeds`, `threads` at a time, and tells of it as it comes. What comes of a seed does not
+/// depend on the others.
+pub fn side_by_side<T: Send>(
     seeds: &[u64],
     threads: usize,
-    registry: &Registry,
-    options: &RunOptions<'_>,
-    progress: &mut dyn FnMut(Progress),
-) -> Vec<Result<Outcome, RunError>> {
+    work: impl Fn(u64, &mut dyn FnMut(Progress)) -> T + Sync,
+    mut tell: impl FnMut(News<T>),
+) {
     let next = AtomicUsize::new(0);
-    let mut outcomes: Vec<_> = seeds.iter().map(|_| None).collect();
     let (sender, receiver) = mpsc::channel();
     std::thread::scope(|scope| {
         for _ in 0..threads.clamp(1, seeds.len().max(1)) {
-            let (sender, next) = (sender.clone(), &next);
+            let (sender, next, work) = (sender.clone(), &next, &work);
             scope.spawn(move || {
-                while let Some((nth, &seed)) = take(seeds, next) {
-                    let tell = &mut |progress| drop(sender.send(News::Progress(progress)));
-                    let outcome = run(scenario, seed, registry, options, tell);
-                    drop(sender.send(News::Done(nth, Box::new(outcome))));
+                while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    // Nobody listens any more only when the caller panicked.
+                    let result = work(seed, &mut |progress| drop(sender.send(News::Progress(progress))));
+                    drop(sender.send(News::Done(seed, result)));
                 }
             });
         }
         drop(sender);
-        for news in receiver {
-            match news {
-                News::Progress(far) => progress(far),
-                News::Done(nth, outcome) => outcomes[nth] = Some(*outcome),
-            }
-        }
+        receiver.iter().for_each(&mut tell);
     });
-    outcomes.into_iter().map(|outcome| outcome.expect("every seed was run")).collect()
+}
+
+/// What [`side_by_side`] tells.
+#[derive(Debug)]
+pub enum News<T> {
+    /// A run is so far.
+    Progress(Progress),
+    /// The work for a seed is done.
+    Done(u64, T),
 }
 
 /// Runs a scenario twice, with two seeds (or the same), and finds the first event that differs.
@@ -146,16 +146,6 @@ pub fn compare(
         }
     };
     first_difference(trace(seeds[0]), trace(seeds[1]))
-}
-
-enum News {
-    Progress(Progress),
-    Done(usize, Box<Result<Outcome, RunError>>),
-}
-
-fn take<'a>(seeds: &'a [u64], next: &AtomicUsize) -> Option<(usize, &'a u64)> {
-    let nth = next.fetch_add(1, Ordering::Relaxed);
-    seeds.get(nth).map(|seed| (nth, seed))
 }
 
 fn run_bare(

@@ -1,8 +1,10 @@
 //! Whole runs of real engines.
 
+use std::collections::BTreeMap;
+
 use torrentlab_scenarios::{Scenario, load, schema::Until};
 use torrentlab_simulator::registry::Registry;
-use torrentlab_simulator::run::{Outcome, RunError, RunOptions, compare, run, run_many};
+use torrentlab_simulator::run::{News, Outcome, Progress, RunError, RunOptions, compare, run, side_by_side};
 
 fn scenario(name: &str, sets: &[&str]) -> Scenario {
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
@@ -48,10 +50,17 @@ fn runs_side_by_side_are_the_runs_one_by_one() {
     let registry = Registry::default();
     let options = RunOptions::default();
     let seeds = [1, 2, 3, 4, 5];
-    let side_by_side = run_many(&scenario, &seeds, 2, &registry, &options, &mut |_| ());
+    let mut together = BTreeMap::new();
+    let work =
+        |seed, tell: &mut dyn FnMut(Progress)| run(&scenario, seed, &registry, &options, tell).unwrap();
+    side_by_side(&seeds, 2, work, |news| {
+        if let News::Done(seed, outcome) = news {
+            together.insert(seed, outcome);
+        }
+    });
     let mut hashes = Vec::new();
-    for (seed, both) in seeds.into_iter().zip(side_by_side) {
-        let (alone, both) = (run(&scenario, seed, &registry, &options, &mut |_| ()).unwrap(), both.unwrap());
+    for (seed, both) in together {
+        let alone = run(&scenario, seed, &registry, &options, &mut |_| ()).unwrap();
         assert_eq!(alone.record, both.record);
         assert_eq!(alone.trace, both.trace);
         hashes.push(alone.trace.hash);
