@@ -255,3 +255,91 @@ fn hash(blocks: &[Bytes]) -> [u8; 20] {
     blocks.iter().for_each(|bytes| sha1.update(bytes));
     sha1.finalize().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use torrentlab_engine::metainfo::{Content as Files, NewTorrent, hash_piece};
+
+    const PIECE: u32 = 3 * BLOCK_LEN + 100;
+
+    /// Two files whose border lies within a block, in pieces that are no whole blocks.
+    fn real() -> (Vec<u8>, Content) {
+        let bytes: Vec<u8> = (0..5 * PIECE + 77).map(|at| (at / 251 + at) as u8).collect();
+        let hashes = bytes.chunks(PIECE as usize).map(hash_piece).collect();
+        let torrent = NewTorrent {
+            name: "x".to_owned(),
+            content: Files::File(bytes.len() as u64),
+            piece_len: PIECE,
+            hashes,
+            private: false,
+            tiers: Vec::new(),
+            created_by: None,
+        };
+        let metainfo = Metainfo::parse(&torrent.encode().unwrap()).unwrap();
+        let parts = vec![Bytes::copy_from_slice(&bytes[..40_000]), Bytes::copy_from_slice(&bytes[40_000..])];
+        (bytes, Content::Real(Box::new(RealContent { metainfo, parts })))
+    }
+
+    fn copy(content: &Content, spoil: impl Fn(Block, Payload) -> Payload) -> Vec<(bool, Vec<u64>)> {
+        let geometry = content.geometry();
+        let seed = Storage::new(content, Bitfield::all(geometry.pieces()));
+        let mut leecher = Storage::new(content, Bitfield::none(geometry.pieces()));
+        let mut checks = Vec::new();
+        for piece in (0..geometry.pieces()).map(PieceIndex) {
+            for block in (0..geometry.blocks_in(piece)).map(|nth| geometry.block(piece, nth)) {
+                assert!(!leecher.holds(content, block));
+                leecher.write(content, block, spoil(block, seed.read(content, block)));
+                assert!(leecher.holds(content, block));
+            }
+            checks.push(leecher.check(content, piece, false));
+        }
+        assert!(leecher.equals_original(content));
+        let right = checks.iter().filter(|(ok, _)| *ok).count();
+        assert_eq!(leecher.have().count() as usize, right);
+        checks
+    }
+
+    #[test]
+    fn what_is_read_and_written_is_what_was_there() {
+        let (bytes, content) = real();
+        let seed = Storage::new(&content, Bitfield::all(6));
+        for (begin, len) in [(0, BLOCK_LEN), (100, 1_000), (BLOCK_LEN - 5, 10), (10, 2 * BLOCK_LEN)] {
+            let block = Block { piece: PieceIndex(0), begin, len };
+            let expected = &bytes[begin as usize..(begin + len) as usize];
+            assert_eq!(seed.read(&content, block), Payload::Bytes(Bytes::copy_from_slice(expected)));
+        }
+        let synthetic = Content::Synthetic(content.geometry());
+        for content in [content, synthetic] {
+            assert!(
+                copy(&content, |_, payload| payload).iter().all(|(ok, digests)| *ok && digests.is_empty())
+            );
+        }
+    }
+
+    #[test]
+    fn a_spoilt_block_fails_its_piece_and_its_digest_stands_out() {
+        let (_, content) = real();
+        let synthetic = Content::Synthetic(content.geometry());
+        for content in [content, synthetic] {
+            let spoil = |block: Block, payload: Payload| {
+                let spoils = (block.piece, block.begin) == (PieceIndex(2), BLOCK_LEN);
+                if spoils { Payload::Synthetic { len: block.len, tag: 1 << 60 } } else { payload }
+            };
+            let checks = copy(&content, spoil);
+            assert_eq!(
+                checks.iter().map(|(ok, _)| *ok).collect::<Vec<_>>(),
+                [true, true, false, true, true, true]
+            );
+            assert_eq!(checks[2].1.len(), 4, "a digest for each block");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "served before its check")]
+    fn an_unchecked_piece_is_never_served() {
+        let (_, content) = real();
+        let block = content.geometry().block(PieceIndex(0), 0);
+        Storage::new(&content, Bitfield::none(6)).read(&content, block);
+    }
+}

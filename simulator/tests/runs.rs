@@ -96,3 +96,15 @@ fn a_time_ends_a_run_in_which_some_are_unfinished() {
     assert_eq!((record.summary.ended_by.as_str(), record.summary.simulated_s), ("time", 30.0));
     assert!(record.summary.unfinished > 0 && record.summary.completion_s.max.is_none());
 }
+
+#[test]
+fn every_session_ends_and_returns_keep_their_pieces() {
+    let Outcome { record, .. } = outcome(
+        "first-swarm",
+        &["hosts.leecher.session.length=\"20 s\"", "hosts.leecher.session.gap={ exponential = \"10 s\" }"],
+    );
+    assert_eq!((record.summary.completed, record.summary.ended_by.as_str()), (100, "all_done"));
+    let blocks = u64::from(record.summary.completed as u32) * 1024;
+    assert!(record.peers.iter().filter(|peer| peer.sessions > 1).count() > 50);
+    assert!(record.summary.blocks < blocks * 13 / 10, "what was checked is not fetched again");
+}

@@ -1,1 +1,139 @@
+//! Swarms as their users meet them, with nodes that say what they are told to say.
 
+use super::*;
+use torrentlab_engine::node::{Misuse, Output};
+use torrentlab_engine::units::{ConnId, Geometry};
+use torrentlab_scenarios::units::Span;
+
+/// Dials the hosts that it is told to, greets each with `interested`, and closes nothing.
+struct Greeter {
+    dials: Vec<u32>,
+    wakes: Option<Instant>,
+    seen: std::sync::Arc<std::sync::Mutex<Vec<(Instant, String)>>>,
+}
+
+impl Node for Greeter {
+    fn handle(&mut self, now: Instant, input: Input, out: &mut Outbox) -> Result<(), Misuse> {
+        let word = match &input {
+            Input::Connected { conn, outgoing, .. } => {
+                out.send(*conn, Message::Interested);
+                format!("connected {outgoing}")
+            }
+            Input::Closed { why, .. } => format!("closed: {why}"),
+            Input::DialFailed { why, .. } => format!("no way: {why:?}"),
+            Input::Message { message, .. } => format!("{message:?}"),
+            Input::Timeout => {
+                self.wakes = None;
+                self.dials.iter().for_each(|&host| out.push(Output::Dial(addr_of(host))));
+                return Ok(());
+            }
+            Input::Shutdown => {
+                out.push(Output::Close {
+                    conn: first_conn(),
+                    why: torrentlab_engine::node::Disconnect::Shutdown,
+                });
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        self.seen.lock().unwrap().push((now, word));
+        Ok(())
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.wakes
+    }
+}
+
+fn first_conn() -> ConnId {
+    torrentlab_engine::units::ConnSlots::default().open()
+}
+
+type Seen = std::sync::Arc<std::sync::Mutex<Vec<(Instant, String)>>>;
+
+/// Host 0 dials host 1 at once; host 1 leaves after 10 s.
+struct Pair(Seen);
+
+impl Cast for Pair {
+    fn node(&mut self, host: u32, _: u32, _: SocketAddr, _: &Bitfield, now: Instant) -> Box<dyn Node> {
+        let dials = if host == 0 { vec![1, 9] } else { Vec::new() };
+        let seen = if host == 0 { self.0.clone() } else { Seen::default() };
+        Box::new(Greeter { dials, wakes: Some(now), seen })
+    }
+}
+
+/// What host 0 sees while host 1 leaves so.
+fn seen(how: Departure) -> Vec<(f64, String)> {
+    let seen = Seen::default();
+    let config = SwarmConfig {
+        seed: 1,
+        content: Content::Synthetic(Geometry::new(1 << 20, 1 << 18).unwrap()),
+        tcp: Tcp { mss: 1460, header: 40, segments_per_ack: 0, initial_window: 10 },
+        pair_latency: Draw::Fixed(Span::ZERO),
+        tracker: TrackerConfig::default(),
+        tracker_latency: Draw::Fixed(Span::ZERO),
+        detail: Detail::Hash,
+    };
+    let class = |leave_at| Class {
+        name: format!("{leave_at:?}"),
+        stay: None,
+        session: None,
+        leave_at,
+        leave_after_bytes: None,
+        how,
+        seeds_only: false,
+        serving: false,
+    };
+    let ten = Instant::ZERO + Duration::from_secs(10);
+    let mut swarm = Swarm::new(config, vec![class(Instant::NEVER), class(ten)], Box::new(Pair(seen.clone())));
+    for host in 0..2 {
+        swarm.add(HostPlan {
+            class: host,
+            index: 0,
+            links: Links {
+                up: None,
+                down: None,
+                socket_buffer: 1 << 16,
+                window: 1 << 20,
+                queue: 1 << 16,
+                jitter: Duration::ZERO,
+                dial_timeout: Duration::from_secs(15),
+                dice: torrentlab_engine::dice::Dice::stream(1, ("host", 0, "jitter")),
+            },
+            latency: Duration::from_millis(25),
+            have: Bitfield::none(4),
+            arrival: Instant::ZERO,
+        });
+    }
+    while swarm.step(Instant::ZERO + Duration::from_secs(60)) {}
+    swarm.check_invariants();
+    assert_eq!(swarm.ledger().present, 1);
+    seen.lock().unwrap().iter().map(|(at, word)| (at.as_secs_f64(), word.clone())).collect()
+}
+
+#[test]
+fn the_three_departures_differ_in_who_learns_of_them_and_when() {
+    let before = [(0.05, "no way: Unreachable"), (0.1, "connected true"), (0.2, "Interested")];
+    let table = [
+        (Departure::Stop, Some((10.05, "closed: closed by the other side"))),
+        (Departure::Kill, Some((10.05, "closed: connection reset"))),
+        (Departure::Vanish, None),
+    ];
+    for (how, after) in table {
+        let expected: Vec<(f64, String)> =
+            before.into_iter().chain(after).map(|(at, word)| (at, word.to_owned())).collect();
+        assert_eq!(seen(how), expected, "{how:?}");
+    }
+}
+
+#[test]
+fn addresses_lead_to_hosts_and_back() {
+    assert_eq!(addr_of(0).to_string(), "10.0.0.1:6881");
+    assert_eq!(addr_of(70_000).to_string(), "10.1.17.113:6881");
+    for host in [0, 255, 70_000] {
+        assert_eq!(host_at(addr_of(host), 70_001), Some(host));
+    }
+    for nobody in ["10.0.0.0:6881", "10.0.0.9:6881", "10.0.0.1:80", "9.9.9.9:6881", "[::1]:6881"] {
+        assert_eq!(host_at(nobody.parse().unwrap(), 5), None, "{nobody}");
+    }
+}
