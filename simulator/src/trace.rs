@@ -237,9 +237,11 @@ impl Trace {
         let conn =
             head.conn.map_or(u64::MAX, |conn| (conn.slot() as u64) << 32 | u64::from(conn.generation()));
         let words = [head.now.as_nanos(), u64::from(head.host) << 8 | u64::from(head.kind), conn, one, two];
-        for word in words {
-            self.buffer.extend_from_slice(&word.to_le_bytes());
+        let mut bytes = [0; 40];
+        for (at, word) in bytes.chunks_exact_mut(8).zip(words) {
+            at.copy_from_slice(&word.to_le_bytes());
         }
+        self.buffer.extend_from_slice(&bytes);
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
