@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use torrentlab_engine::metainfo::{Content, Metainfo, NewTorrent, hash_piece};
 use torrentlab_scenarios::{Scenario, load, schema::Until};
+use torrentlab_simulator::content::RealContent;
 use torrentlab_simulator::registry::Registry;
 use torrentlab_simulator::run::{News, Outcome, Progress, RunError, RunOptions, compare, run, side_by_side};
 
@@ -107,4 +109,33 @@ fn every_session_ends_and_returns_keep_their_pieces() {
     let blocks = u64::from(record.summary.completed as u32) * 1024;
     assert!(record.peers.iter().filter(|peer| peer.sessions > 1).count() > 50);
     assert!(record.summary.blocks < blocks * 13 / 10, "what was checked is not fetched again");
+}
+
+#[test]
+fn real_bytes_reach_everyone_and_are_hashed_again_at_the_end() {
+    let bytes: Vec<u8> = (0..1_000_000u32).map(|at| (at / 251 + at) as u8).collect();
+    let torrent = NewTorrent {
+        name: "x".to_owned(),
+        content: Content::File(bytes.len() as u64),
+        piece_len: 1 << 16,
+        hashes: bytes.chunks(1 << 16).map(hash_piece).collect(),
+        private: false,
+        tiers: Vec::new(),
+        created_by: None,
+    };
+    let metainfo = Metainfo::parse(&torrent.encode().unwrap()).unwrap();
+    let scenario = scenario("first-swarm", &["hosts.leecher.count=20"]);
+    let go = |bytes: Vec<u8>| {
+        let content = RealContent { metainfo: metainfo.clone(), parts: vec![bytes.into()] };
+        let options = RunOptions { content: Some(&content), ..RunOptions::default() };
+        run(&scenario, 1, &Registry::default(), &options, &mut |_| ()).unwrap()
+    };
+    let good = go(bytes.clone());
+    assert_eq!((good.record.summary.completed, good.corrupt), (20, 0));
+    assert_eq!(good.record.info.content.total_bytes, 1_000_000);
+    let mut spoilt = bytes;
+    spoilt[500_000] ^= 1;
+    let bad = go(spoilt);
+    assert_eq!(bad.record.summary.completed, 0, "a piece that nobody has right is never complete");
+    assert!(bad.record.summary.hash_failures > 0 && bad.corrupt == 1, "the seed's own copy is wrong");
 }
