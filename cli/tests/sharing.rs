@@ -222,3 +222,41 @@ fn a_port_in_use_is_told() {
     assert!(fails(&mut command, 1).contains("cannot listen"));
     assert!(fails(torrentlab().args(["track", "--http", &addr]), 1).contains("cannot listen"));
 }
+
+#[test]
+fn hostile_peers_are_sent_away_and_disturb_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let content = make_content(dir.path(), TOTAL);
+    let torrent = make_torrent(&content, &[]);
+    let shown = stdout(&run(torrentlab().arg("show").arg(&torrent), 0));
+    let hex = shown.lines().find_map(|line| line.strip_prefix("info-hash")).unwrap().trim();
+    let info_hash: Vec<u8> =
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+    let hello =
+        |info_hash: &[u8]| [b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0", info_hash, &[b'x'; 20]].concat();
+    let after_hello = |message: &[u8]| [&hello(&info_hash)[..], message].concat();
+    let attacks = [
+        ("noise, as an encrypted dial looks", vec![0xa7; 96]),
+        ("another protocol", b"GET / HTTP/1.1\r\n\r\n".to_vec()),
+        ("another torrent", hello(&[1; 20])),
+        ("a message of 4 GiB", after_hello(&[0xff; 5])),
+        ("a block that is too long", after_hello(&[0, 0x10, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0])),
+        ("a request out of range", after_hello(&[0, 0, 0, 13, 6, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x40, 0])),
+        ("a have out of range", after_hello(&[0, 0, 0, 5, 4, 0xff, 0, 0, 0])),
+        ("a bitfield of the wrong length", after_hello(&[0, 0, 0, 2, 5, 0])),
+    ];
+    let (_seed, addr) = seed(&torrent, &content, &[]);
+    // One that says nothing stays connected all the while.
+    let _silent = TcpStream::connect(addr).unwrap();
+    for (name, bytes) in &attacks {
+        let mut stream = TcpStream::connect(addr).unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        stream.write_all(bytes).unwrap();
+        let end = stream.read_to_end(&mut Vec::new());
+        let timed_out = end.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        assert!(!timed_out, "{name} is still connected");
+    }
+    let out = dir.path().join("out");
+    run(&mut get(&torrent, &out, &["--peer", &addr.to_string()]), 0);
+    assert_same(&content, &out.join("content"));
+}
