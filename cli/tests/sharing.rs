@@ -260,3 +260,27 @@ fn hostile_peers_are_sent_away_and_disturb_nobody() {
     run(&mut get(&torrent, &out, &["--peer", &addr.to_string()]), 0);
     assert_same(&content, &out.join("content"));
 }
+
+#[test]
+#[ignore = "needs root, for a small file system: .ci/run runs it"]
+fn a_full_disk_is_told_and_loses_nothing_verified() {
+    let dir = tempfile::tempdir().unwrap();
+    let content = make_content(dir.path(), TOTAL);
+    let torrent = make_torrent(&content, &[]);
+    let (_seed, addr) = seed(&torrent, &content, &[]);
+    let out = dir.path().join("out");
+    fs::create_dir(&out).unwrap();
+    // Mounted in a namespace of its own, so that it goes away with the shell.
+    let get =
+        format!("{} get {} --out {} ", env!("CARGO_BIN_EXE_torrentlab"), torrent.display(), out.display())
+            + &format!("--listen 127.0.0.1:0 --peer {addr} --json");
+    let mount = |options: &str| format!("mount -t tmpfs -o {options} none {}", out.display());
+    let script = format!("{} && ! {get} && {} && {get}", mount("size=8m"), mount("remount,size=40m"));
+    let told = run(std::process::Command::new("unshare").args(["-m", "sh", "-c", &script]), 0);
+    assert!(stderr(&told).contains("No space left on device"), "{}", stderr(&told));
+    let told = stdout(&told);
+    let [first, second] = told.lines().collect::<Vec<_>>()[..] else { panic!("{told}") };
+    assert_eq!(number(first, "left_bytes"), number(second, "downloaded_bytes"));
+    assert!(number(first, "left_bytes") < TOTAL as u64);
+    assert_eq!(number(second, "left_bytes"), 0);
+}
