@@ -89,6 +89,8 @@ pub enum Input {
         /// Why, for the user.
         why: String,
     },
+    /// Storage that had failed works again, and every write and check from before was answered: the download goes on.
+    StorageRestored,
     /// Other limits from now on.
     SetLimits(Limits),
     /// Announce `stopped` and close everything. A node that was shut down does nothing more.
@@ -279,7 +281,7 @@ pub enum Event {
         /// Its warning, if any.
         warning: Option<String>,
     },
-    /// Nothing more can be downloaded until storage works again.
+    /// Nothing more is downloaded until [`Input::StorageRestored`].
     StorageFailed(String),
 }
 

@@ -12,7 +12,7 @@ use crate::units::{ConnId, InfoHash, PeerId, PieceIndex};
 use crate::wire::{ExtensionHandshake, Message, Reserved, allowed_fast_set};
 
 /// A peer that wants nothing and has nothing for so long gives its place to a newcomer.
-const USELESS_AFTER: Duration = Duration::from_secs(60);
+pub(super) const USELESS_AFTER: Duration = Duration::from_secs(60);
 
 impl Torrent {
     /// Dials as long as connections are wanted and an address may be tried.
@@ -27,8 +27,12 @@ impl Torrent {
     }
 
     fn wants_dials(&self) -> bool {
-        let target = self.config.dial_target.min(self.config.max_connections);
-        self.dialing < self.config.half_open && self.peers.len() + self.dialing < target
+        self.dialing < self.config.half_open && self.peers.len() + self.dialing < self.dial_target()
+    }
+
+    /// How many connections are enough.
+    pub(super) fn dial_target(&self) -> usize {
+        self.config.dial_target.min(self.config.max_connections)
     }
 
     pub(super) fn on_dial_failed(&mut self, addr: SocketAddr, now: Instant) {
@@ -233,19 +237,24 @@ impl Torrent {
     pub(super) fn on_pieces(
         &mut self,
         conn: ConnId,
-        mut pieces: Bitfield,
+        pieces: Bitfield,
         now: Instant,
         out: &mut Outbox,
     ) -> Result<(), Disconnect> {
         let Some(peer) = self.peers.get_mut(conn) else { return Ok(()) };
-        for piece in peer.has.minus(&pieces.clone()) {
-            // What a peer had it still has: a late bitfield only adds.
-            pieces.insert(piece);
+        // What a peer had it still has: a late bitfield only adds.
+        let new: Vec<PieceIndex> = pieces.minus(&peer.has).collect();
+        if pieces.is_full() && !new.is_empty() {
+            self.pieces.availability.remove_peer(&peer.has);
+            self.pieces.availability.add_peer(&pieces);
+            peer.has = pieces;
+        } else {
+            new.iter().for_each(|&piece| _ = self.gain(conn, piece, out));
         }
-        self.pieces.availability.remove_peer(&peer.has);
-        self.pieces.availability.add_peer(&pieces);
-        peer.has = pieces;
-        self.after_have(conn, now, out)
+        self.part_from_seed(conn)?;
+        self.update_interest(conn, now, out);
+        self.refill(conn, now, out);
+        Ok(())
     }
 
     pub(super) fn on_have(
@@ -258,9 +267,22 @@ impl Torrent {
         if !self.pieces.geometry.contains(piece) {
             return Err(Disconnect::Misbehaved("a piece that the torrent does not have"));
         }
-        let Some(peer) = self.peers.get_mut(conn) else { return Ok(()) };
-        if !peer.has.insert(piece) {
+        if !self.gain(conn, piece, out) {
             return Ok(());
+        }
+        self.part_from_seed(conn)?;
+        if !self.pieces.have.has(piece) {
+            self.update_interest(conn, now, out);
+            self.refill(conn, now, out);
+        }
+        Ok(())
+    }
+
+    /// Notes that the peer has `piece`; whether that is news.
+    fn gain(&mut self, conn: ConnId, piece: PieceIndex, out: &mut Outbox) -> bool {
+        let Some(peer) = self.peers.get_mut(conn) else { return false };
+        if !peer.has.insert(piece) {
+            return false;
         }
         self.pieces.availability.add_have(piece, &peer.has);
         if let Some(show) = &mut self.super_seed {
@@ -268,7 +290,7 @@ impl Torrent {
                 self.show_more(sharer, out);
             }
         }
-        self.after_have(conn, now, out)
+        true
     }
 
     /// Shows the peer pieces, while super-seeding, as far as it may see them.
@@ -279,38 +301,32 @@ impl Torrent {
         }
     }
 
-    /// What follows from a peer having more.
-    fn after_have(&mut self, conn: ConnId, now: Instant, out: &mut Outbox) -> Result<(), Disconnect> {
-        let complete = self.is_complete();
-        let Some(peer) = self.peers.get(conn) else { return Ok(()) };
-        if peer.has.is_full() && complete {
-            return Err(Disconnect::BothSeeds);
-        }
-        self.update_interest(conn, now, out);
-        self.refill(conn, now, out);
-        Ok(())
+    fn part_from_seed(&self, conn: ConnId) -> Result<(), Disconnect> {
+        let seed = self.peers.get(conn).is_some_and(|peer| peer.has.is_full());
+        if seed && self.is_complete() { Err(Disconnect::BothSeeds) } else { Ok(()) }
     }
 
     /// Ends a connection from our side.
     pub(super) fn close(&mut self, conn: ConnId, why: Disconnect, now: Instant, out: &mut Outbox) {
         if self.peers.get(conn).is_some() {
+            self.forget(conn, &why, now);
             out.push(Output::Close { conn, why });
-            self.forget(conn, now);
         }
     }
 
     /// A connection is gone.
-    pub(super) fn forget(&mut self, conn: ConnId, now: Instant) {
+    pub(super) fn forget(&mut self, conn: ConnId, why: &Disconnect, now: Instant) {
         let Some(peer) = self.peers.remove(conn) else { return };
         for asked in &peer.asked {
             self.give_back(asked.block);
         }
+        self.release_sole(conn);
         self.pieces.availability.remove_peer(&peer.has);
         if let Some(addr) = peer.listens {
             if peer.is_seed() {
                 self.book.is_seed(addr);
             }
-            if peer.is_open() {
+            if peer.was_of_use(why, now) {
                 self.book.parted(addr, now, &mut self.dice.dial);
             } else {
                 self.book.failed(addr, now, &mut self.dice.dial);
@@ -342,7 +358,8 @@ impl Torrent {
         for conn in stuck {
             self.show_more(conn, out);
         }
-        for conn in self.peers.rotated(0) {
+        for slot in self.peers.slots_from(0) {
+            let Some(conn) = self.peers.conn_at(slot) else { continue };
             let Some(peer) = self.peers.get_mut(conn) else { continue };
             let patience =
                 if peer.is_open() { self.config.idle_timeout } else { self.config.handshake_timeout };

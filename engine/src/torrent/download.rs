@@ -1,13 +1,13 @@
-//! Interest, requests, the blocks that come, and the checks of whole pieces.
+//! Interest, requests, and the blocks that come.
 
 use super::peer::{Asked, Peer};
 use super::pieces::{Receipt, Release};
 use super::{Timer, Torrent};
 use crate::choker::ChokeEvent;
-use crate::node::{Disconnect, Event, Misuse, Outbox, Output, StorageOp};
+use crate::node::{Disconnect, Event, Outbox, Output};
 use crate::picker::{Change, PeerView};
 use crate::time::{Duration, Instant};
-use crate::units::{Block, ConnId, PieceIndex};
+use crate::units::{BLOCK_LEN, Block, ConnId, PieceIndex};
 use crate::wire::{Message, Payload};
 
 /// The wait after a peer's first reject; it doubles with each reject in a row, up to [`LONGEST_PAUSE`].
@@ -37,14 +37,17 @@ impl Torrent {
                 self.give_back(asked.block);
             }
         }
+        self.release_sole(conn);
         self.refill(conn, now, out);
     }
 
     pub(super) fn on_unchoke(&mut self, conn: ConnId, now: Instant, out: &mut Outbox) {
         let Some(peer) = self.peers.get_mut(conn) else { return };
-        peer.choking = false;
-        peer.paused_until = Instant::ZERO;
-        peer.rejects = 0;
+        if peer.choking {
+            peer.choking = false;
+            // What was rejected before may have crossed the choke.
+            peer.paused_until = now;
+        }
         self.refill(conn, now, out);
     }
 
@@ -56,7 +59,9 @@ impl Torrent {
         out: &mut Outbox,
     ) -> Result<(), Disconnect> {
         self.require_piece(piece)?;
-        if let Some(peer) = self.peers.get_mut(conn) {
+        if let Some(peer) = self.peers.get_mut(conn)
+            && !self.pieces.have.has(piece)
+        {
             Peer::hint(&mut peer.allowed, piece);
         }
         self.refill(conn, now, out);
@@ -86,36 +91,49 @@ impl Torrent {
         self.refill_all = true;
     }
 
-    /// Asks the peer for as many blocks as its pipeline takes.
-    pub(super) fn refill(&mut self, conn: ConnId, now: Instant, out: &mut Outbox) {
-        let Some(peer) = self.peers.get(conn) else { return };
-        let mut spare = peer.spare_requests(now);
-        if spare == 0 || self.storage_failed {
-            return;
+    /// `conn` can be asked no more for what it alone was to send.
+    pub(super) fn release_sole(&mut self, conn: ConnId) {
+        self.refill_all |= self.pieces.release_sole(conn);
+    }
+
+    /// A block is free again: those who had nothing to send are asked.
+    pub(super) fn refill_starved(&mut self, now: Instant, out: &mut Outbox) {
+        for slot in self.peers.slots_from(0) {
+            if let Some(conn) = self.peers.conn_at(slot).filter(|conn| self.peers.is_starved(*conn)) {
+                self.refill(conn, now, out);
+            }
         }
+    }
+
+    /// Asks the peer for as many blocks as its pipeline takes; whether there was one.
+    pub(super) fn refill(&mut self, conn: ConnId, now: Instant, out: &mut Outbox) -> bool {
+        let Some(peer) = self.peers.get_mut(conn) else { return false };
+        let spare = peer.spare_requests(now);
+        peer.starved = false;
         let mut picked = false;
-        while spare > 0 && self.may_download(conn, now) {
-            let Some(block) = self.next_block(conn, spare, &mut picked, now) else { break };
+        for asked in 0..spare {
+            if !self.may_download(conn, now) {
+                return asked > 0;
+            }
+            let Some(block) = self.next_block(conn, spare - asked, &mut picked, now) else {
+                self.peers.get_mut(conn).into_iter().for_each(|peer| peer.starved = true);
+                return asked > 0;
+            };
             self.ask(conn, block, now, out);
-            spare -= 1;
         }
+        spare > 0
     }
 
     /// Whether the rate limits let one more block be asked for; if not, when they do is noted.
     fn may_download(&mut self, conn: ConnId, now: Instant) -> bool {
-        let block = u64::from(crate::units::BLOCK_LEN);
-        let Some(peer) = self.peers.get_mut(conn) else { return false };
+        let block = u64::from(BLOCK_LEN);
+        let Some(peer) = self.peers.get(conn) else { return false };
         let own = peer.limits.as_ref().map_or(now, |limits| limits.down.ready_at(now, block));
         let at = self.down.ready_at(now, block).max(own);
         if at > now {
             self.timers.set_earlier(Timer::Rate, at);
-            return false;
         }
-        self.down.take(now, block);
-        if let Some(limits) = &mut peer.limits {
-            limits.down.take(now, block);
-        }
-        true
+        at <= now
     }
 
     /// The next block to ask this peer for: of a piece under way, of a new piece, or in the endgame one that others
@@ -142,7 +160,9 @@ impl Torrent {
         if self.pieces.availability.open_pieces().is_empty() {
             return;
         }
-        let want = spare.div_ceil(self.pieces.geometry.blocks_in(PieceIndex(0))) as usize;
+        let begin = spare.div_ceil(self.pieces.geometry.blocks_in(PieceIndex(0))) as usize;
+        // Some of those that failed may be left to others.
+        let want = begin + self.pieces.failed_pieces();
         let mut picks = Vec::new();
         if peer.choking {
             picks.extend(
@@ -163,11 +183,13 @@ impl Torrent {
                 );
             }
         }
+        let mut begun = 0;
         for piece in picks {
             let Some(peer) = self.peers.get(conn) else { return };
-            if self.is_eligible(peer, piece) && !self.leave_to_others(peer, piece) {
+            if begun < begin && self.is_eligible(peer, piece) && !self.leave_to_others(peer, piece) {
                 self.pieces.begin(piece, conn);
                 self.picker.on_change(&Change::Begun(piece));
+                begun += 1;
             }
         }
     }
@@ -199,7 +221,11 @@ impl Torrent {
     }
 
     fn ask(&mut self, conn: ConnId, block: Block, now: Instant, out: &mut Outbox) {
+        self.down.take(now, u64::from(block.len));
         let Some(peer) = self.peers.get_mut(conn) else { return };
+        if let Some(limits) = &mut peer.limits {
+            limits.down.take(now, u64::from(block.len));
+        }
         if peer.asked.is_empty() {
             peer.served_at = now;
         }
@@ -224,18 +250,27 @@ impl Torrent {
             return Err(Disconnect::Misbehaved("a block outside the torrent"));
         }
         let Some(peer) = self.peers.get_mut(conn) else { return Ok(()) };
-        let source = peer.addr.ip();
-        peer.down.add(now, u64::from(block.len));
         self.downloaded += u64::from(block.len);
+        if self.storage_failed {
+            out.event(Event::UnexpectedBlock(block));
+            return Ok(());
+        }
         let asked =
             peer.asked.iter().position(|asked| asked.block == block).and_then(|at| peer.asked.remove(at));
         if let Some(asked) = asked {
             peer.pipeline.on_block(now.since(asked.at), asked.place, self.config.request_queue_time);
+            peer.answered = peer.answered.max(asked.at);
+        }
+        let receipt = self.pieces.receive(block, conn, peer.addr.ip(), asked.is_some());
+        // What nobody wants counts for nothing: it must not buy an upload slot.
+        let wanted = asked.is_some() || matches!(receipt, Receipt::New { .. });
+        if wanted {
+            peer.down.add(now, u64::from(block.len));
             peer.served_at = now;
             peer.snubbed = false;
             peer.rejects = 0;
         }
-        match self.pieces.receive(block, source, asked.is_some()) {
+        match receipt {
             Receipt::Duplicate => out.event(Event::DuplicateBlock(block)),
             Receipt::Unexpected => out.event(Event::UnexpectedBlock(block)),
             Receipt::New { cancel_others, piece_whole } => {
@@ -249,8 +284,10 @@ impl Torrent {
                 }
             }
         }
-        self.tell_choker(ChokeEvent::BlockReceived(conn));
-        self.refill(conn, now, out);
+        if wanted {
+            self.tell_choker(ChokeEvent::BlockReceived(conn));
+            self.refill(conn, now, out);
+        }
         Ok(())
     }
 
@@ -271,80 +308,15 @@ impl Torrent {
         let Some(at) = peer.asked.iter().position(|asked| asked.block == block) else { return };
         peer.asked.remove(at);
         peer.allowed.retain(|piece| *piece != block.piece);
-        if !peer.choking {
+        if !peer.choking && now >= peer.paused_until {
             // A peer that rejects everything must not make us spin.
             let pause = FIRST_PAUSE * (1 << peer.rejects.min(16));
             peer.rejects += 1;
             peer.paused_until = now + pause.min(LONGEST_PAUSE);
         }
         self.give_back(block);
+        self.release_sole(conn);
         self.refill(conn, now, out);
-    }
-
-    pub(super) fn on_checked(
-        &mut self,
-        piece: PieceIndex,
-        ok: bool,
-        digests: Vec<u64>,
-        now: Instant,
-        out: &mut Outbox,
-    ) -> Result<(), Misuse> {
-        if !self.pieces.is_checking(piece) {
-            return Err(Misuse::NotChecking(piece));
-        }
-        let wanted = !ok || self.pieces.has_failed(piece);
-        if wanted && digests.len() != self.pieces.geometry.blocks_in(piece) as usize {
-            return Err(Misuse::NoDigests(piece));
-        }
-        if ok {
-            let culprits = self.pieces.verified(piece, &digests);
-            self.on_verified(piece, now, out);
-            for ip in culprits {
-                self.ban(ip, now, out);
-            }
-        } else {
-            let culprit = self.pieces.failed(piece, digests);
-            self.endgame = false;
-            self.refill_all = true;
-            self.picker.on_change(&Change::Reopened(piece));
-            out.event(Event::HashFailed(piece));
-            if let Some(ip) = culprit {
-                self.ban(ip, now, out);
-            }
-        }
-        Ok(())
-    }
-
-    fn on_verified(&mut self, piece: PieceIndex, now: Instant, out: &mut Outbox) {
-        self.picker.on_change(&Change::Got(piece));
-        out.event(Event::PieceVerified(piece));
-        let mut sated: Vec<ConnId> = Vec::new();
-        for peer in self.peers.iter_mut().filter(|peer| peer.is_open()) {
-            peer.sent_at = now;
-            if peer.am_interested && peer.has.has(piece) && !peer.has.exceeds(&self.pieces.have) {
-                sated.push(peer.conn);
-            }
-        }
-        out.broadcast(piece, self.peers.iter().filter(|peer| peer.is_open()).map(|peer| peer.conn));
-        for conn in sated {
-            self.update_interest(conn, now, out);
-        }
-        if self.is_complete() {
-            self.on_complete(now, out);
-        }
-    }
-
-    fn on_complete(&mut self, now: Instant, out: &mut Outbox) {
-        out.event(Event::Completed);
-        self.tracker.set_completed();
-        self.timers.set(Timer::Announce, now);
-        self.timers.set(Timer::Choke, now);
-        self.book.start_seeding();
-        let seeds: Vec<ConnId> =
-            self.peers.iter().filter(|peer| peer.is_seed()).map(|peer| peer.conn).collect();
-        for conn in seeds {
-            self.close(conn, Disconnect::BothSeeds, now, out);
-        }
     }
 
     /// Finds out that the peer snubs us, or lost some of what we asked for.
@@ -352,59 +324,33 @@ impl Torrent {
         let patience = self.config.snub_timeout;
         let Some(peer) = self.peers.get_mut(conn) else { return };
         let Some(oldest) = peer.asked.front().copied() else { return };
-        if now.since(peer.served_at) > patience && !peer.snubbed {
+        if now.since(peer.served_at) > patience {
             // "Snubbed ... does not upload to it anymore, except as an optimistic unchoke" (Cohen 2003).
-            peer.snubbed = true;
-            out.event(Event::Snubbed(conn));
-            self.take_back(conn, 1, now, out);
-        } else if now.since(oldest.at) > patience && peer.served_at > oldest.at {
-            // It serves, but not this: some clients drop silently what is too much for them.
-            let lost = peer.asked.iter().take_while(|asked| now.since(asked.at) > patience).count();
-            let kept = peer.asked.len() - lost;
-            peer.asked.rotate_left(lost);
-            self.take_back(conn, kept, now, out);
+            if !peer.snubbed {
+                peer.snubbed = true;
+                out.event(Event::Snubbed(conn));
+            }
+            // It may have dropped the requests: it is asked anew for one block, once all others had their choice.
+            peer.paused_until = now + FIRST_PAUSE;
+            self.release_sole(conn);
+            self.take_back(conn, usize::MAX, now, out);
+        } else if now.since(oldest.at) > patience && peer.answered > oldest.at {
+            // It answers later requests, but not this: some clients drop silently what is too much for them.
+            let answered = peer.answered;
+            let lost = |asked: &&Asked| asked.at < answered && now.since(asked.at) > patience;
+            let lost = peer.asked.iter().take_while(lost).count();
+            self.take_back(conn, lost, now, out);
         }
     }
 
-    /// Takes back all but the first `kept` requests.
-    fn take_back(&mut self, conn: ConnId, kept: usize, now: Instant, out: &mut Outbox) {
+    /// Takes back the first `count` requests.
+    fn take_back(&mut self, conn: ConnId, count: usize, now: Instant, out: &mut Outbox) {
         let Some(peer) = self.peers.get_mut(conn) else { return };
         peer.sent_at = now;
-        for asked in peer.asked.split_off(kept) {
+        let kept = peer.asked.split_off(count.min(peer.asked.len()));
+        for asked in std::mem::replace(&mut peer.asked, kept) {
             out.send(conn, Message::Cancel(asked.block));
             self.give_back(asked.block);
-        }
-    }
-
-    pub(super) fn on_storage_failed(&mut self, op: StorageOp, why: String, out: &mut Outbox) {
-        match op {
-            // The peer's request stays unanswered; it asks elsewhere in time.
-            StorageOp::Read(_) => {}
-            StorageOp::Write(Block { piece, .. }) | StorageOp::Check(piece) => {
-                self.pieces.lost(piece);
-                self.picker.on_change(&Change::Reopened(piece));
-                self.storage_failed = true;
-                self.stop_asking(out);
-            }
-        }
-        out.event(Event::StorageFailed(why));
-    }
-
-    /// Nothing can be stored: requests are taken back, and nobody interests us.
-    fn stop_asking(&mut self, out: &mut Outbox) {
-        let mut lost = Vec::new();
-        for peer in self.peers.iter_mut() {
-            for asked in peer.asked.drain(..) {
-                out.send(peer.conn, Message::Cancel(asked.block));
-                lost.push(asked.block);
-            }
-            if peer.am_interested {
-                peer.am_interested = false;
-                out.send(peer.conn, Message::NotInterested);
-            }
-        }
-        for block in lost {
-            self.give_back(block);
         }
     }
 }

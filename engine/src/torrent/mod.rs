@@ -3,12 +3,14 @@
 //! | file | its part |
 //! |---|---|
 //! | `connect` | whom to dial, the handshake, who may stay |
-//! | `download` | interest, requests, blocks that come, checks of pieces |
+//! | `download` | interest, requests, blocks that come |
+//! | `checks` | checks of whole pieces, storage that fails |
 //! | `upload` | requests of others, rate limits, choking |
 //! | `super_seed` | which piece to show to whom (BEP 16) |
 //! | `pieces` | the bookkeeping of blocks |
 //! | `peer`, `peers` | what is known of each peer |
 
+mod checks;
 mod config;
 mod connect;
 mod download;
@@ -60,9 +62,10 @@ pub struct Torrent {
     super_seed: Option<SuperSeed>,
     dice: Streams,
     timers: Timers,
-    /// Whom a rate limit is spent on first the next time.
-    turn: usize,
-    /// A block became free again, so that whoever has nothing to do may be asked for it.
+    /// The slot that a rate limit is spent on first the next time.
+    turn_up: usize,
+    turn_down: usize,
+    /// A block became free again, so that a starved peer may be asked for it.
     refill_all: bool,
     endgame: bool,
     /// Storage failed; nothing is asked for any more.
@@ -144,7 +147,8 @@ impl Torrent {
             super_seed,
             dice,
             timers,
-            turn: 0,
+            turn_up: 0,
+            turn_down: 0,
             refill_all: false,
             endgame: false,
             storage_failed: false,
@@ -218,10 +222,11 @@ impl Torrent {
                 }
             }
             Input::Writable { conn, bytes } => self.on_writable(conn, bytes, now, out),
-            Input::Closed { conn, .. } => self.forget(conn, now),
+            Input::Closed { conn, why } => self.forget(conn, &why, now),
             Input::TrackerReply { tracker, result } => self.on_tracker_reply(tracker, &result, now, out),
             Input::PieceChecked { piece, ok, digests } => self.on_checked(piece, ok, digests, now, out)?,
             Input::StorageFailed { op, why } => self.on_storage_failed(op, why, out),
+            Input::StorageRestored => self.on_storage_restored(now, out),
             Input::SetLimits(limits) => self.set_limits(limits, now, out),
             Input::Shutdown => self.shut_down(now, out),
             Input::Timeout => self.on_timeout(now, out),
@@ -277,9 +282,7 @@ impl Torrent {
                 Err(Disconnect::Misbehaved("a message of the Fast extension, which was not agreed on"))
             }
             Message::HaveAll => self.on_pieces(conn, Bitfield::all(self.pieces.geometry.pieces()), now, out),
-            Message::HaveNone => {
-                self.on_pieces(conn, Bitfield::none(self.pieces.geometry.pieces()), now, out)
-            }
+            Message::HaveNone => Ok(()),
             Message::Reject(block) => {
                 self.on_reject(conn, block, now, out);
                 Ok(())
@@ -319,12 +322,18 @@ impl Torrent {
     }
 
     fn announce_if_due(&mut self, now: Instant, out: &mut Outbox) {
-        let short = self.peers.len() + self.dialing < self.config.dial_target;
-        self.tracker.set_wants_peers(short && self.book.next_due() > now);
+        self.note_want_of_peers(now);
         let progress = self.progress();
         if let Some(announce) = self.tracker.poll(now, &progress) {
             out.push(Output::Announce(announce));
         }
+        self.timers.set(Timer::Announce, self.tracker.poll_timeout());
+    }
+
+    /// When the next announce is due depends on whether there are enough peers.
+    fn note_want_of_peers(&mut self, now: Instant) {
+        let short = self.peers.len() + self.dialing < self.dial_target();
+        self.tracker.set_wants_peers(short && self.book.next_due() > now);
         self.timers.set(Timer::Announce, self.tracker.poll_timeout());
     }
 
@@ -350,6 +359,7 @@ impl Torrent {
         }
         if due(&self.timers, Timer::Sweep) {
             self.sweep(now, out);
+            self.note_want_of_peers(now);
             self.timers.set(Timer::Sweep, now + SWEEP_INTERVAL);
         }
         if due(&self.timers, Timer::Rate) {
@@ -358,32 +368,13 @@ impl Torrent {
         }
     }
 
-    /// A rate limit has room again: those who wait are served in turn.
-    fn spend_rates(&mut self, now: Instant, out: &mut Outbox) {
-        self.turn = self.turn.wrapping_add(1);
-        for conn in self.peers.rotated(self.turn) {
-            self.serve(conn, now, out);
-            self.refill(conn, now, out);
-        }
-    }
-
-    fn set_limits(&mut self, limits: Limits, now: Instant, out: &mut Outbox) {
-        self.limits = limits;
-        self.up.set_rate(now, limits.up, BURST);
-        self.down.set_rate(now, limits.down, BURST);
-        for peer in self.peers.iter_mut() {
-            // A choker's own cap comes back with its next decision.
-            peer.limit(&limits, None, now);
-        }
-        self.spend_rates(now, out);
-    }
-
     fn shut_down(&mut self, now: Instant, out: &mut Outbox) {
         let progress = self.progress();
         for announce in self.tracker.stop(&progress) {
             out.push(Output::Announce(announce));
         }
-        for conn in self.peers.rotated(0) {
+        for slot in self.peers.slots_from(0) {
+            let Some(conn) = self.peers.conn_at(slot) else { continue };
             self.close(conn, Disconnect::Shutdown, now, out);
         }
         self.stopped = true;
@@ -406,6 +397,10 @@ impl Torrent {
             let wanted = peer.has.exceeds(&self.pieces.have) && !self.storage_failed;
             assert!(!peer.is_open() || peer.am_interested == wanted, "interest in {:?}", peer.conn);
             assert!(peer.is_open() || peer.asked.is_empty(), "requests before the handshake");
+        }
+        for (piece, conn) in self.pieces.soles() {
+            let serves = self.peers.get(conn).is_some_and(|peer| peer.serves(piece));
+            assert!(serves, "{conn:?} alone may be asked for {piece}, and cannot be");
         }
         self.pieces.check_invariants(&asked);
         assert!(self.peers.len() <= self.config.max_connections, "connections over the cap");
@@ -430,9 +425,7 @@ impl Node for Torrent {
         }
         self.on_input(now, input, out)?;
         if std::mem::take(&mut self.refill_all) {
-            for conn in self.peers.rotated(0) {
-                self.refill(conn, now, out);
-            }
+            self.refill_starved(now, out);
         }
         Ok(())
     }

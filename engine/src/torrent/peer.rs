@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use super::config::BURST;
+use super::connect::USELESS_AFTER;
 use crate::bitfield::Bitfield;
 use crate::bucket::TokenBucket;
 use crate::choker::ChokePeer;
 use crate::meter::Meter;
-use crate::node::Limits;
+use crate::node::{Disconnect, Limits};
 use crate::time::{Duration, Instant};
 use crate::units::{Block, ConnId, PeerId, PieceIndex};
 
@@ -81,9 +82,13 @@ pub(super) struct Peer {
     /// What we asked for, in order.
     pub asked: VecDeque<Asked>,
     pub pipeline: Pipeline,
-    /// When it last sent a block that we asked for, or was first asked.
+    /// When it last sent a block that we wanted, or was first asked.
     pub served_at: Instant,
+    /// When the latest of the requests that it answered was made.
+    pub answered: Instant,
     pub snubbed: bool,
+    /// There was no block to ask it for.
+    pub starved: bool,
     /// Until when it is not asked, since it rejects; and how often in a row it did.
     pub paused_until: Instant,
     pub rejects: u32,
@@ -137,7 +142,9 @@ impl Peer {
             asked: VecDeque::new(),
             pipeline: Pipeline::new(max_requests),
             served_at: now,
+            answered: Instant::ZERO,
             snubbed: false,
+            starved: false,
             paused_until: Instant::ZERO,
             rejects: 0,
             allowed: Vec::new(),
@@ -156,6 +163,13 @@ impl Peer {
     /// Whether it wants nothing of anybody.
     pub fn is_seed(&self) -> bool {
         self.has.is_full() || self.upload_only
+    }
+
+    /// Whether the connection, which ended for the reason `why`, was worth a new one.
+    pub fn was_of_use(&self, why: &Disconnect, now: Instant) -> bool {
+        let to_blame = matches!(why, Disconnect::Misbehaved(_) | Disconnect::Malformed(_));
+        let used = self.down.total() + self.up.total() > 0 || now.since(self.joined_at) >= USELESS_AFTER;
+        self.is_open() && used && !to_blame
     }
 
     /// Whether neither side wants anything of the other.

@@ -53,12 +53,21 @@ impl Peers {
         self.slots.iter_mut().flatten()
     }
 
-    /// The ids of all peers, so that each can be worked on while the others are looked at; the first one moves on
-    /// with `turn`, for the sake of fairness.
-    pub fn rotated(&self, turn: usize) -> impl Iterator<Item = ConnId> + use<> {
-        let mut conns: Vec<ConnId> = self.iter().map(|peer| peer.conn).collect();
-        let turn = turn.checked_rem(conns.len()).unwrap_or(0);
-        conns.rotate_left(turn);
-        conns.into_iter()
+    /// Whether there was no block to ask the peer for.
+    pub fn is_starved(&self, conn: ConnId) -> bool {
+        self.get(conn).is_some_and(|peer| peer.starved)
+    }
+
+    /// All slots, for [`Peers::conn_at`]: so each peer can be worked on while the others are looked at. Whose turn it
+    /// is comes first.
+    pub fn slots_from(&self, turn: usize) -> impl Iterator<Item = usize> + use<> {
+        let slots = self.slots.len();
+        let turn = turn.min(slots);
+        (turn..slots).chain(0..turn)
+    }
+
+    /// Who is in `slot` now.
+    pub fn conn_at(&self, slot: usize) -> Option<ConnId> {
+        self.slots.get(slot)?.as_ref().map(|peer| peer.conn)
     }
 }

@@ -11,6 +11,8 @@ use crate::units::{BLOCK_LEN, Block, ConnId, Geometry, PieceIndex};
 
 /// The most peers that are asked for the same block at once in the endgame.
 const MAX_ASKED: u8 = 3;
+/// Failed downloads of one piece that are remembered; beyond that the oldest is forgotten.
+const MAX_FAILURES: usize = 8;
 
 /// The state of the pieces of one torrent.
 #[derive(Debug)]
@@ -150,7 +152,9 @@ impl Pieces {
         asked: impl Fn(Block) -> bool,
     ) -> Option<Block> {
         let mut best: Option<(u8, PieceIndex, usize)> = None;
-        for (&piece, partial) in self.partials.iter().filter(|(piece, _)| usable(**piece)) {
+        // What one peer alone is to send stays so: else a polluter spoils each attempt in the endgame.
+        let usable = |piece, partial: &Partial| partial.sole.is_none() && usable(piece);
+        for (&piece, partial) in self.partials.iter().filter(|&(&piece, partial)| usable(piece, partial)) {
             for (nth, state) in partial.blocks.iter().enumerate() {
                 if let BlockState::Asked(times) = *state
                     && times < best.map_or(MAX_ASKED, |(fewest, ..)| fewest)
@@ -191,6 +195,21 @@ impl Pieces {
         }
     }
 
+    /// `conn` can be asked no more: others may be asked for what it alone was to send. Whether there is any.
+    pub fn release_sole(&mut self, conn: ConnId) -> bool {
+        if self.failures.is_empty() {
+            return false;
+        }
+        let of_conn = |partial: &&mut Partial| partial.sole == Some(conn);
+        let released = self.partials.values_mut().filter(of_conn).map(|partial| partial.sole = None);
+        released.count() > 0
+    }
+
+    /// The pieces that one peer alone may be asked for.
+    pub fn soles(&self) -> impl Iterator<Item = (PieceIndex, ConnId)> + '_ {
+        self.partials.iter().filter_map(|(&piece, partial)| Some((piece, partial.sole?)))
+    }
+
     /// Nothing of `piece` is kept; it may be begun again.
     fn reopen(&mut self, piece: PieceIndex) {
         self.partials.remove(&piece);
@@ -198,8 +217,8 @@ impl Pieces {
         self.availability.open(piece);
     }
 
-    /// A block came from `source`, who was (still) asked for it or not.
-    pub fn receive(&mut self, block: Block, source: IpAddr, asked: bool) -> Receipt {
+    /// A block came from `conn` at the address `source`, who was (still) asked for it or not.
+    pub fn receive(&mut self, block: Block, conn: ConnId, source: IpAddr, asked: bool) -> Receipt {
         let expected = self.geometry.block(block.piece, block.begin / BLOCK_LEN);
         if self.have.has(block.piece) {
             return Receipt::Duplicate;
@@ -207,6 +226,9 @@ impl Pieces {
         let Some(partial) = self.partials.get_mut(&block.piece).filter(|_| expected == block) else {
             return Receipt::Unexpected;
         };
+        if partial.sole.is_some_and(|sole| sole != conn) {
+            return Receipt::Unexpected;
+        }
         let state = &mut partial.blocks[(block.begin / BLOCK_LEN) as usize];
         let cancel_others = match *state {
             BlockState::Done(_) => return Receipt::Duplicate,
@@ -232,6 +254,11 @@ impl Pieces {
     /// Whether `piece` is whole and waits for its check.
     pub fn is_checking(&self, piece: PieceIndex) -> bool {
         self.partials.get(&piece).is_some_and(|partial| partial.missing == 0)
+    }
+
+    /// How many pieces have failed and are not there yet.
+    pub fn failed_pieces(&self) -> usize {
+        self.failures.len()
     }
 
     /// Whether the digests of `piece` are wanted even if it is right.
@@ -262,17 +289,24 @@ impl Pieces {
                 BlockState::Free | BlockState::Asked(_) => unreachable!("a piece that was checked is whole"),
             });
             let failure = Failure { senders: senders.collect(), digests };
-            self.failures.entry(piece).or_default().push(failure);
+            let failures = self.failures.entry(piece).or_default();
+            failures.push(failure);
+            if failures.len() > MAX_FAILURES {
+                failures.remove(0);
+            }
         }
         self.reopen(piece);
         only
     }
 
-    /// The blocks of `piece` could not be stored: it is to be fetched again, and nobody is to blame.
-    pub fn lost(&mut self, piece: PieceIndex) {
-        if self.partials.contains_key(&piece) {
+    /// The blocks of `piece` could not be stored: it is to be fetched again, and nobody is to blame. Whether there
+    /// were any.
+    pub fn lost(&mut self, piece: PieceIndex) -> bool {
+        let begun = self.partials.contains_key(&piece);
+        if begun {
             self.reopen(piece);
         }
+        begun
     }
 
     /// How many requests are out, and the free blocks, counted afresh.

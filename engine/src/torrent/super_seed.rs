@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::peers::Peers;
+use crate::bitfield::Bitfield;
 use crate::dice::Dice;
 use crate::units::{ConnId, PieceIndex};
 
@@ -16,6 +17,8 @@ const AHEAD: usize = 2;
 pub(super) struct SuperSeed {
     /// How often each piece was served whole.
     served: Vec<u32>,
+    /// How many pieces were never served whole.
+    unserved: u32,
     /// How many connected peers were shown each piece and did not get it.
     promised: Vec<u32>,
     /// Who is being served each piece that was begun and was never served whole.
@@ -24,19 +27,31 @@ pub(super) struct SuperSeed {
 }
 
 /// What one peer was shown.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shown {
-    all: Vec<PieceIndex>,
+    all: Bitfield,
     /// Of these, what it was not served yet.
     waiting: Vec<PieceIndex>,
     /// What it was served and nobody else has yet: proof that it shares is outstanding.
     unshared: Vec<PieceIndex>,
 }
 
+impl Shown {
+    fn nothing(pieces: u32) -> Self {
+        Self { all: Bitfield::none(pieces), waiting: Vec::new(), unshared: Vec::new() }
+    }
+}
+
 impl SuperSeed {
     pub fn new(pieces: u32) -> Self {
         let zeros = vec![0; pieces as usize];
-        Self { served: zeros.clone(), promised: zeros, serving: BTreeMap::new(), shown: BTreeMap::new() }
+        Self {
+            served: zeros.clone(),
+            unserved: pieces,
+            promised: zeros,
+            serving: BTreeMap::new(),
+            shown: BTreeMap::new(),
+        }
     }
 
     /// Whether the peer may have a block of `piece`: it was shown to it, and nobody else was served it or is, as long
@@ -44,12 +59,12 @@ impl SuperSeed {
     /// whatever it was shown.
     pub fn grants(&mut self, conn: ConnId, piece: PieceIndex, rejectable: bool) -> bool {
         let Some(shown) = self.shown.get_mut(&conn) else { return false };
-        if !shown.all.contains(&piece) {
+        if !shown.all.has(piece) {
             return false;
         }
         let unserved = self.served[piece.get()] == 0;
         let owner = if unserved { Some(*self.serving.entry(piece).or_insert(conn)) } else { None };
-        let again = owner != Some(conn) && self.served.contains(&0);
+        let again = owner != Some(conn) && self.unserved > 0;
         if !again || !rejectable {
             return true;
         }
@@ -71,6 +86,7 @@ impl SuperSeed {
         if let Some(at) = shown.waiting.iter().position(|waiting| *waiting == piece) {
             shown.waiting.remove(at);
             shown.unshared.push(piece);
+            self.unserved -= u32::from(self.served[piece.get()] == 0);
             self.served[piece.get()] += 1;
             self.serving.remove(&piece);
             self.promised[piece.get()] -= 1;
@@ -106,20 +122,19 @@ impl SuperSeed {
 
     /// Shows the peer one piece more, unless it has yet to share what it was served.
     pub fn show(&mut self, conn: ConnId, peers: &Peers, dice: &mut Dice) -> Option<PieceIndex> {
-        let shown = self.shown.entry(conn).or_default();
-        let owes = shown.unshared.len() > AHEAD && !self.served.contains(&0);
+        let pieces = self.served.len() as u32;
+        let shown = self.shown.entry(conn).or_insert_with(|| Shown::nothing(pieces));
+        let owes = shown.unshared.len() > AHEAD && self.unserved == 0;
         if owes || shown.waiting.len() >= AHEAD {
             return None;
         }
         let has = &peers.get(conn)?.has;
-        let pieces = (0..self.served.len() as u32).map(PieceIndex);
-        let new: Vec<PieceIndex> =
-            pieces.filter(|piece| !has.has(*piece) && !shown.all.contains(piece)).collect();
+        let new = || (0..pieces).map(PieceIndex).filter(|&piece| !has.has(piece) && !shown.all.has(piece));
         let key = |piece: &PieceIndex| (self.served[piece.get()], self.promised[piece.get()]);
-        let least = new.iter().map(key).min()?;
-        let ties: Vec<PieceIndex> = new.into_iter().filter(|piece| key(piece) == least).collect();
-        let piece = ties[dice.index(ties.len())?];
-        shown.all.push(piece);
+        let least = new().map(|piece| key(&piece)).min()?;
+        let ties = || new().filter(|piece| key(piece) == least);
+        let piece = ties().nth(dice.index(ties().count())?)?;
+        shown.all.insert(piece);
         shown.waiting.push(piece);
         self.promised[piece.get()] += 1;
         Some(piece)

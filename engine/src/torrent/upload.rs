@@ -1,8 +1,9 @@
 //! What others ask for, how fast they get it, and who gets a slot.
 
+use super::config::BURST;
 use super::{Timer, Torrent};
 use crate::choker::{ChokeEvent, ChokePeer, ChokeView, Slot};
-use crate::node::{Disconnect, Outbox, Output};
+use crate::node::{Disconnect, Limits, Outbox, Output};
 use crate::time::Instant;
 use crate::units::{Block, ConnId};
 use crate::wire::Message;
@@ -83,20 +84,22 @@ impl Torrent {
 
     pub(super) fn on_writable(&mut self, conn: ConnId, bytes: u32, now: Instant, out: &mut Outbox) {
         let Some(peer) = self.peers.get_mut(conn) else { return };
-        peer.room = (peer.room + bytes).min(peer.buffer);
+        peer.room = peer.room.saturating_add(bytes).min(peer.buffer);
         if peer.queue.is_empty() {
             return;
         }
         self.serve(conn, now, out);
     }
 
-    /// Hands out the peer's next blocks, as far as its socket buffer and the rate limits go.
-    pub(super) fn serve(&mut self, conn: ConnId, now: Instant, out: &mut Outbox) {
+    /// Hands out the peer's next blocks, as far as its socket buffer and the rate limits go; whether there was one.
+    pub(super) fn serve(&mut self, conn: ConnId, now: Instant, out: &mut Outbox) -> bool {
+        let mut served = false;
         while let Some(block) = self.peers.get(conn).and_then(|peer| peer.queue.front().copied()) {
             if !self.may_upload(conn, block, now) {
                 break;
             }
             let Some(peer) = self.peers.get_mut(conn) else { break };
+            served = true;
             peer.queue.pop_front();
             peer.room = peer.room.saturating_sub(PIECE_HEAD_LEN + block.len);
             peer.up.add(now, u64::from(block.len));
@@ -111,6 +114,7 @@ impl Torrent {
             }
             self.tell_choker(ChokeEvent::BlockSent(conn));
         }
+        served
     }
 
     /// Whether a block fits the room and the rate limits, which it then takes of; if the limits are in the way, when
@@ -133,6 +137,33 @@ impl Torrent {
             limits.up.take(now, len);
         }
         true
+    }
+
+    /// A rate limit has room again: those who wait are served in turn.
+    pub(super) fn spend_rates(&mut self, now: Instant, out: &mut Outbox) {
+        for slot in self.peers.slots_from(self.turn_up) {
+            let Some(conn) = self.peers.conn_at(slot) else { continue };
+            if self.serve(conn, now, out) {
+                self.turn_up = slot + 1;
+            }
+        }
+        for slot in self.peers.slots_from(self.turn_down) {
+            let Some(conn) = self.peers.conn_at(slot) else { continue };
+            if self.refill(conn, now, out) {
+                self.turn_down = slot + 1;
+            }
+        }
+    }
+
+    pub(super) fn set_limits(&mut self, limits: Limits, now: Instant, out: &mut Outbox) {
+        self.limits = limits;
+        self.up.set_rate(now, limits.up, BURST);
+        self.down.set_rate(now, limits.down, BURST);
+        for peer in self.peers.iter_mut() {
+            // A choker's own cap comes back with its next decision.
+            peer.limit(&limits, None, now);
+        }
+        self.spend_rates(now, out);
     }
 
     /// The choker learns of something, and may want to decide at once.

@@ -121,7 +121,7 @@ impl Client {
     /// The download has become complete: the tracker is told at once. (Not to be called for a torrent that was
     /// complete when it started.)
     pub fn set_completed(&mut self) {
-        self.completed = true;
+        self.completed = !self.trackers.is_empty();
     }
 
     /// Whether the torrent runs short of peers: then it announces as often as the tracker's `min interval` allows.

@@ -300,6 +300,13 @@ impl<'a> Driver<'a> {
                 let piece = self.checks.pop().unwrap();
                 self.input(Input::StorageFailed { op: StorageOp::Check(piece), why: "disk full".to_owned() });
             }
+            3 => {
+                while let Some(piece) = self.checks.pop() {
+                    let op = StorageOp::Write(self.geometry.block(piece, 0));
+                    self.input(Input::StorageFailed { op, why: "disk full".to_owned() });
+                }
+                self.input(Input::StorageRestored);
+            }
             1 => self.input(Input::SetLimits(Limits { up: Some(1_000), ..Limits::default() })),
             2 if self.byte() == 7 => self.input(Input::Shutdown),
             _ => {
