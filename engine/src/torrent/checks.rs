@@ -115,7 +115,7 @@ impl Torrent {
             }
         }
         for block in lost {
-            self.give_back(block);
+            self.give_back(block, false);
         }
     }
 }

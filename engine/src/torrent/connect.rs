@@ -318,7 +318,7 @@ impl Torrent {
     pub(super) fn forget(&mut self, conn: ConnId, why: &Disconnect, now: Instant) {
         let Some(peer) = self.peers.remove(conn) else { return };
         for asked in &peer.asked {
-            self.give_back(asked.block);
+            self.give_back(asked.block, false);
         }
         self.release_sole(conn);
         self.pieces.availability.remove_peer(&peer.has);

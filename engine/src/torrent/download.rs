@@ -34,7 +34,7 @@ impl Torrent {
             // it does.
             let lost = std::mem::take(&mut peer.asked);
             for asked in lost {
-                self.give_back(asked.block);
+                self.give_back(asked.block, true);
             }
         }
         self.release_sole(conn);
@@ -81,9 +81,9 @@ impl Torrent {
         known.then_some(()).ok_or(Disconnect::Misbehaved("a piece that the torrent does not have"))
     }
 
-    /// One peer fewer is asked for `block`.
-    pub(super) fn give_back(&mut self, block: Block) {
-        match self.pieces.release(block) {
+    /// One peer fewer is asked for `block`, which may still come `late`.
+    pub(super) fn give_back(&mut self, block: Block, late: bool) {
+        match self.pieces.release(block, late) {
             Release::Nothing => return,
             Release::Block => {}
             Release::Piece => self.picker.on_change(&Change::Reopened(block.piece)),
@@ -296,6 +296,7 @@ impl Torrent {
         for peer in self.peers.iter_mut() {
             if let Some(at) = peer.asked.iter().position(|asked| asked.block == block) {
                 peer.asked.remove(at);
+                peer.starved = true;
                 peer.sent_at = now;
                 out.send(peer.conn, Message::Cancel(block));
             }
@@ -314,7 +315,7 @@ impl Torrent {
             peer.rejects += 1;
             peer.paused_until = now + pause.min(LONGEST_PAUSE);
         }
-        self.give_back(block);
+        self.give_back(block, false);
         self.release_sole(conn);
         self.refill(conn, now, out);
     }
@@ -350,7 +351,7 @@ impl Torrent {
         let kept = peer.asked.split_off(count.min(peer.asked.len()));
         for asked in std::mem::replace(&mut peer.asked, kept) {
             out.send(conn, Message::Cancel(asked.block));
-            self.give_back(asked.block);
+            self.give_back(asked.block, true);
         }
     }
 }

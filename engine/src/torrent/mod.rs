@@ -397,6 +397,12 @@ impl Torrent {
             let wanted = peer.has.exceeds(&self.pieces.have) && !self.storage_failed;
             assert!(!peer.is_open() || peer.am_interested == wanted, "interest in {:?}", peer.conn);
             assert!(peer.is_open() || peer.asked.is_empty(), "requests before the handshake");
+            // A pause ends with the sweep after it.
+            let idle = self.last_input.since(peer.paused_until) > SWEEP_INTERVAL * 2
+                && peer.spare_requests(self.last_input) > 0;
+            let may_ask = !self.storage_failed && self.limits == Limits::default();
+            let forgotten = idle && may_ask && self.pieces.offers(peer.conn, |piece| peer.serves(piece));
+            assert!(!forgotten, "{:?} could be asked for a block and is not", peer.conn);
         }
         for (piece, conn) in self.pieces.soles() {
             let serves = self.peers.get(conn).is_some_and(|peer| peer.serves(piece));

@@ -53,7 +53,7 @@ impl Peers {
         self.slots.iter_mut().flatten()
     }
 
-    /// Whether there was no block to ask the peer for.
+    /// Whether the peer could be asked for more, had there been anything.
     pub fn is_starved(&self, conn: ConnId) -> bool {
         self.get(conn).is_some_and(|peer| peer.starved)
     }

@@ -127,6 +127,12 @@ impl Pieces {
         self.failures.get(&piece).is_some_and(|all| all.iter().any(|failure| failure.senders.contains(&ip)))
     }
 
+    /// Whether there is a free block of a piece under way that `conn` may be asked for.
+    pub fn offers(&self, conn: ConnId, usable: impl Fn(PieceIndex) -> bool) -> bool {
+        let free_for = |piece| self.partials[piece].sole.is_none_or(|sole| sole == conn);
+        self.hungry.iter().any(|piece| usable(*piece) && free_for(piece))
+    }
+
     /// Marks and gives the next free block of the pieces under way that `conn` may be asked for.
     pub fn ask_free(&mut self, conn: ConnId, usable: impl Fn(PieceIndex) -> bool) -> Option<Block> {
         let at = self
@@ -169,8 +175,8 @@ impl Pieces {
         Some(self.geometry.block(piece, nth as u32))
     }
 
-    /// One peer fewer is asked for `block`. Whether that opened something for others to ask for.
-    pub fn release(&mut self, block: Block) -> Release {
+    /// One peer fewer is asked for `block`; it may still come `late`. Whether that opened something for others to ask for.
+    pub fn release(&mut self, block: Block, late: bool) -> Release {
         let nth = (block.begin / BLOCK_LEN) as usize;
         let Some(partial) = self.partials.get_mut(&block.piece) else { return Release::Nothing };
         match partial.blocks.get_mut(nth) {
@@ -182,7 +188,7 @@ impl Pieces {
                 *state = BlockState::Free;
                 partial.free += 1;
                 partial.sole = None;
-                if partial.free as usize == partial.blocks.len() {
+                if partial.free as usize == partial.blocks.len() && !late {
                     self.reopen(block.piece);
                     return Release::Piece;
                 }
@@ -200,9 +206,12 @@ impl Pieces {
         if self.failures.is_empty() {
             return false;
         }
-        let of_conn = |partial: &&mut Partial| partial.sole == Some(conn);
-        let released = self.partials.values_mut().filter(of_conn).map(|partial| partial.sole = None);
-        released.count() > 0
+        let mut any = false;
+        for partial in self.partials.values_mut().filter(|partial| partial.sole == Some(conn)) {
+            partial.sole = None;
+            any = true;
+        }
+        any
     }
 
     /// The pieces that one peer alone may be asked for.
