@@ -107,6 +107,7 @@ impl Trace {
             }
             Input::Shutdown => self.put(kind(11), 0, 0),
             Input::Timeout => self.put(kind(12), 0, 0),
+            Input::StorageRestored => self.put(kind(13), 0, 0),
         }
     }
 
