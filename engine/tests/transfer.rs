@@ -121,13 +121,13 @@ fn a_choke_drops_what_waits() {
 }
 
 #[test]
-fn a_block_that_waits_is_not_queued_twice() {
+fn each_request_is_answered_once() {
     serving(|_| ()).plays(
         "
         hold
         a < request 0:0, request 0:1, request 1:0, request 1:0
         drain
-        a > piece 0:0, piece 0:1, piece 1:0
+        a > piece 0:0, piece 0:1, piece 1:0, piece 1:0
         ",
     );
 }

@@ -97,7 +97,7 @@ impl Torrent {
         for slot in self.peers.slots_from(0) {
             let Some(conn) = self.peers.conn_at(slot) else { continue };
             self.update_interest(conn, now, out);
-            self.refill(conn, now, out);
+            self.refill_anew(conn, now, out);
         }
     }
 

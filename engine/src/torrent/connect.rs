@@ -253,7 +253,7 @@ impl Torrent {
         }
         self.part_from_seed(conn)?;
         self.update_interest(conn, now, out);
-        self.refill(conn, now, out);
+        self.refill_anew(conn, now, out);
         Ok(())
     }
 
@@ -273,7 +273,7 @@ impl Torrent {
         self.part_from_seed(conn)?;
         if !self.pieces.have.has(piece) {
             self.update_interest(conn, now, out);
-            self.refill(conn, now, out);
+            self.refill_anew(conn, now, out);
         }
         Ok(())
     }
@@ -373,7 +373,7 @@ impl Torrent {
                 out.send(conn, Message::KeepAlive);
             }
             self.give_up_lost(conn, now, out);
-            self.refill(conn, now, out);
+            self.refill_anew(conn, now, out);
         }
     }
 }

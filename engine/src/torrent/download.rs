@@ -38,7 +38,7 @@ impl Torrent {
             }
         }
         self.release_sole(conn);
-        self.refill(conn, now, out);
+        self.refill_anew(conn, now, out);
     }
 
     pub(super) fn on_unchoke(&mut self, conn: ConnId, now: Instant, out: &mut Outbox) {
@@ -48,7 +48,7 @@ impl Torrent {
             // What was rejected before may have crossed the choke.
             peer.paused_until = now;
         }
-        self.refill(conn, now, out);
+        self.refill_anew(conn, now, out);
     }
 
     pub(super) fn on_allowed_fast(
@@ -64,7 +64,7 @@ impl Torrent {
         {
             Peer::hint(&mut peer.allowed, piece);
         }
-        self.refill(conn, now, out);
+        self.refill_anew(conn, now, out);
         Ok(())
     }
 
@@ -88,7 +88,9 @@ impl Torrent {
             Release::Block => {}
             Release::Piece => self.picker.on_change(&Change::Reopened(block.piece)),
         }
-        self.refill_all = true;
+        if self.freed.last() != Some(&block.piece) {
+            self.freed.push(block.piece);
+        }
     }
 
     /// `conn` can be asked no more for what it alone was to send.
@@ -96,27 +98,37 @@ impl Torrent {
         self.refill_all |= self.pieces.release_sole(conn);
     }
 
-    /// A block is free again: those who had nothing to send are asked.
+    /// Blocks are free again: those who had nothing to send are asked.
     pub(super) fn refill_starved(&mut self, now: Instant, out: &mut Outbox) {
+        let all = std::mem::take(&mut self.refill_all);
+        let mut freed = std::mem::take(&mut self.freed);
         for slot in self.peers.slots_from(0) {
-            if let Some(conn) = self.peers.conn_at(slot).filter(|conn| self.peers.is_starved(*conn)) {
-                self.refill(conn, now, out);
+            let Some(peer) = self.peers.at(slot).filter(|peer| peer.starved) else { continue };
+            if all || freed.iter().any(|&piece| peer.serves(piece) && self.pieces.has_free(piece)) {
+                self.refill_anew(peer.conn, now, out);
             }
         }
+        freed.clear();
+        self.freed = freed;
+    }
+
+    /// There may be something to ask the peer for that was not there before.
+    pub(super) fn refill_anew(&mut self, conn: ConnId, now: Instant, out: &mut Outbox) {
+        self.peers.set_starved(conn, false);
+        self.refill(conn, now, out);
     }
 
     /// Asks the peer for as many blocks as its pipeline takes; whether there was one.
     pub(super) fn refill(&mut self, conn: ConnId, now: Instant, out: &mut Outbox) -> bool {
-        let Some(peer) = self.peers.get_mut(conn) else { return false };
+        let Some(peer) = self.peers.get(conn) else { return false };
         let spare = peer.spare_requests(now);
-        peer.starved = false;
         let mut picked = false;
         for asked in 0..spare {
             if !self.may_download(conn, now) {
                 return asked > 0;
             }
             let Some(block) = self.next_block(conn, spare - asked, &mut picked, now) else {
-                self.peers.get_mut(conn).into_iter().for_each(|peer| peer.starved = true);
+                self.peers.set_starved(conn, true);
                 return asked > 0;
             };
             self.ask(conn, block, now, out);
@@ -140,6 +152,9 @@ impl Torrent {
     /// were asked for.
     fn next_block(&mut self, conn: ConnId, spare: u32, picked: &mut bool, now: Instant) -> Option<Block> {
         let peer = self.peers.get(conn)?;
+        if peer.starved {
+            return self.endgame_block(conn);
+        }
         if let Some(block) = self.pieces.ask_free(conn, |piece| peer.serves(piece)) {
             return Some(block);
         }

@@ -33,7 +33,7 @@ use crate::picker::Picker;
 use crate::time::{Duration, Instant};
 use crate::tracker::client::{Client, Identity, Progress};
 use crate::tracker::{AnnounceReply, TrackerFailure};
-use crate::units::{Block, ConnId, Geometry, InfoHash};
+use crate::units::{Block, ConnId, Geometry, InfoHash, PieceIndex};
 use crate::wire::Message;
 use config::BURST;
 use peers::Peers;
@@ -65,7 +65,9 @@ pub struct Torrent {
     /// The slot that a rate limit is spent on first the next time.
     turn_up: usize,
     turn_down: usize,
-    /// A block became free again, so that a starved peer may be asked for it.
+    /// Pieces of which a block became free again, so that a starved peer may be asked for it.
+    freed: Vec<PieceIndex>,
+    /// All starved peers may be asked for something.
     refill_all: bool,
     endgame: bool,
     /// Storage failed; nothing is asked for any more.
@@ -149,6 +151,7 @@ impl Torrent {
             timers,
             turn_up: 0,
             turn_down: 0,
+            freed: Vec::new(),
             refill_all: false,
             endgame: false,
             storage_failed: false,
@@ -410,7 +413,7 @@ impl Torrent {
         }
         self.pieces.check_invariants(&asked);
         assert!(self.peers.len() <= self.config.max_connections, "connections over the cap");
-        for piece in (0..self.pieces.geometry.pieces()).map(crate::units::PieceIndex) {
+        for piece in (0..self.pieces.geometry.pieces()).map(PieceIndex) {
             let copies = self.peers.iter().filter(|peer| peer.has.has(piece)).count();
             assert_eq!(self.pieces.availability.copies_of(piece) as usize, copies, "availability of {piece}");
         }
@@ -430,7 +433,7 @@ impl Node for Torrent {
             return Ok(());
         }
         self.on_input(now, input, out)?;
-        if std::mem::take(&mut self.refill_all) {
+        if self.refill_all || !self.freed.is_empty() {
             self.refill_starved(now, out);
         }
         Ok(())

@@ -87,7 +87,7 @@ pub(super) struct Peer {
     /// When the latest of the requests that it answered was made.
     pub answered: Instant,
     pub snubbed: bool,
-    /// It could be asked for more, had there been anything.
+    /// It could be asked for more, had there been anything; it is not looked at again until that may have changed.
     pub starved: bool,
     /// Until when it is not asked, since it rejects; and how often in a row it did.
     pub paused_until: Instant,

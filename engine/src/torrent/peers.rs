@@ -53,9 +53,10 @@ impl Peers {
         self.slots.iter_mut().flatten()
     }
 
-    /// Whether the peer could be asked for more, had there been anything.
-    pub fn is_starved(&self, conn: ConnId) -> bool {
-        self.get(conn).is_some_and(|peer| peer.starved)
+    pub fn set_starved(&mut self, conn: ConnId, starved: bool) {
+        if let Some(peer) = self.get_mut(conn) {
+            peer.starved = starved;
+        }
     }
 
     /// All slots, for [`Peers::conn_at`]: so each peer can be worked on while the others are looked at. Whose turn it
@@ -67,7 +68,12 @@ impl Peers {
     }
 
     /// Who is in `slot` now.
+    pub fn at(&self, slot: usize) -> Option<&Peer> {
+        self.slots.get(slot)?.as_ref()
+    }
+
+    /// The connection in `slot`.
     pub fn conn_at(&self, slot: usize) -> Option<ConnId> {
-        self.slots.get(slot)?.as_ref().map(|peer| peer.conn)
+        self.at(slot).map(|peer| peer.conn)
     }
 }

@@ -133,6 +133,12 @@ impl Pieces {
         self.hungry.iter().any(|piece| usable(*piece) && free_for(piece))
     }
 
+    /// Whether a block of `piece` is missing and nobody is asked for it.
+    pub fn has_free(&self, piece: PieceIndex) -> bool {
+        let under_way = self.partials.get(&piece);
+        under_way.map_or_else(|| self.availability.is_open(piece), |partial| partial.free > 0)
+    }
+
     /// Marks and gives the next free block of the pieces under way that `conn` may be asked for.
     pub fn ask_free(&mut self, conn: ConnId, usable: impl Fn(PieceIndex) -> bool) -> Option<Block> {
         let at = self

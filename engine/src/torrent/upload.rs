@@ -48,10 +48,8 @@ impl Torrent {
             return Ok(());
         }
         let Some(peer) = self.peers.get_mut(conn) else { return Ok(()) };
-        if !peer.queue.contains(&block) {
-            peer.queue.push_back(block);
-            self.serve(conn, now, out);
-        }
+        peer.queue.push_back(block);
+        self.serve(conn, now, out);
         Ok(())
     }
 
