@@ -90,11 +90,13 @@ impl Aggregate {
     }
 }
 
-fn figures(summary: &Summary) -> Vec<(&'static str, Option<f64>)> {
+/// The figures of one run by name, in the order of `summary.json`.
+pub(crate) fn figures(summary: &Summary) -> Vec<(&'static str, Option<f64>)> {
     let completion = &summary.completion_s;
     let whole = |value: u64| Some(value as f64);
     vec![
         ("completed", whole(summary.completed)),
+        ("completed_share", completed_share(summary)),
         ("unfinished", whole(summary.unfinished)),
         ("stalled", whole(summary.stalled)),
         ("completion_s.min", completion.min),
@@ -122,6 +124,11 @@ fn figures(summary: &Summary) -> Vec<(&'static str, Option<f64>)> {
         ("simulated_s", Some(summary.simulated_s)),
         ("events", whole(summary.events)),
     ]
+}
+
+/// Of those that came for the content, the share that got it.
+fn completed_share(summary: &Summary) -> Option<f64> {
+    (summary.eligible > 0).then(|| rounded(summary.completed as f64 / summary.eligible as f64))
 }
 
 fn spread(mut values: Vec<f64>, runs: usize) -> Spread {

@@ -6,6 +6,7 @@
 
 mod aggregate;
 pub mod bound;
+mod claim;
 mod html;
 pub mod plots;
 pub mod record;
@@ -16,6 +17,7 @@ mod table;
 pub mod words;
 
 pub use aggregate::{Aggregate, Spread, aggregate};
+pub use claim::{figure_names, judge, judge_runs};
 pub use report::{ReportError, report, write_report};
 pub use summarise::summarise;
 pub use table::{Line, aggregate_table, summary_lines, summary_table};

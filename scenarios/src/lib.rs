@@ -2,6 +2,7 @@
 //!
 //! [`load`] takes a name of the [`catalogue`] or a path, and overrides; [`Scenario`] is what comes out.
 
+mod bounds;
 mod catalogue;
 mod check;
 mod draw;
@@ -14,6 +15,7 @@ mod trace;
 pub mod schema;
 pub mod units;
 
+pub use bounds::Bounds;
 pub use catalogue::{Entry, catalogue};
 pub use draw::{Draw, InitialPieces, Slots, Stay};
 pub use error::{Place, ScenarioError};

@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
+use crate::bounds::Bounds;
 use crate::units::{Frequency, Percent, Rate, Size, Span};
 
 /// Reads a `T` from a string; `example` is for the error when it is no string.
@@ -71,3 +72,9 @@ text!(
 text!(Span, "a time", "10 s", "`\"40 ms\"`, `\"10 s\"`, `\"5 min\"` or `\"1 h\"`; also `us`, `ns` and `d`.");
 text!(Percent, "a percentage", "1%", "`\"1%\"` or `\"33.3%\"`, at most `\"100%\"`.");
 text!(Frequency, "a frequency", "100 /s", "`\"100 /s\"`, `\"6 /min\"`, `\"2 /h\"` or `\"740 /day\"`.");
+text!(
+    Bounds,
+    "a range",
+    "1.00..1.15",
+    "`\"1.00..1.15\"`, `\"0.9..\"`, `\"..3\"`, or `\"1\"` for one value alone."
+);

@@ -6,10 +6,10 @@ use std::sync::mpsc;
 
 use thiserror::Error;
 use torrentlab_engine::time::{Duration, Instant};
-use torrentlab_reports::record::{ClassInfo, ContentInfo, RunInfo, RunRecord};
-use torrentlab_reports::summarise;
+use torrentlab_reports::record::{Bar, ClassInfo, ContentInfo, RunInfo, RunRecord};
+use torrentlab_reports::{judge, summarise};
 use torrentlab_scenarios::schema::{Arrival, Behaviour, HostClass, Until};
-use torrentlab_scenarios::{InitialPieces, Scenario, Stay};
+use torrentlab_scenarios::{Bounds, InitialPieces, Scenario, Stay};
 
 use crate::build::{BuildError, build, synthetic};
 use crate::content::{Content, RealContent};
@@ -173,10 +173,11 @@ fn run_bare(
     let pieces = piece_rows(swarm.ledger());
     let (simulated_s, events, corrupt) = (swarm.now().as_secs_f64(), swarm.events(), swarm.corrupt());
     let trace = swarm.finish_trace();
-    let info = RunInfo {
+    let mut info = RunInfo {
         scenario: scenario.name.clone(),
         question: scenario.question.clone(),
         claim: scenario.claim.clone(),
+        bars: bars(scenario),
         seed,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         backend: "des".to_owned(),
@@ -193,10 +194,21 @@ fn run_bare(
         ..RunInfo::default()
     };
     let summary = summarise(&info, &peers, &timeline);
+    info.judgement = judge(&summary, &info.bars);
     let scenario_toml = resolved(scenario, seed);
     let record =
         RunRecord { info, scenario_toml, peers, timeline, pieces, availability, summary, cost: None };
     Ok(Outcome { record, trace, corrupt })
+}
+
+/// What the scenario's claim comes down to.
+fn bars(scenario: &Scenario) -> Vec<Bar> {
+    let bar = |(figure, bounds): (&String, &Bounds)| Bar {
+        figure: figure.clone(),
+        from: bounds.from(),
+        to: bounds.to(),
+    };
+    scenario.holds_if.iter().map(bar).collect()
 }
 
 /// Runs a swarm to its end; why it ended.

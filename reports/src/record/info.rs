@@ -17,6 +17,8 @@ pub struct RunInfo {
     pub question: String,
     /// What it claims the answer to be.
     pub claim: String,
+    /// What the claim comes down to.
+    pub bars: Vec<Bar>,
     /// What came of the claim.
     pub judgement: Judgement,
     /// The run's seed.
@@ -46,6 +48,7 @@ impl Default for RunInfo {
             scenario: String::new(),
             question: String::new(),
             claim: String::new(),
+            bars: Vec::new(),
             judgement: Judgement::default(),
             seed: 0,
             version: String::new(),
@@ -94,6 +97,41 @@ pub struct ClassInfo {
     pub initial_pieces: String,
     /// How it arrives and how long it stays.
     pub presence: String,
+}
+
+/// A figure and the range that it must lie in for the claim to hold.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bar {
+    /// The figure, by its name in `summary.json`; `completion_s.p50` for one within another.
+    pub figure: String,
+    /// The least value, if there is one.
+    pub from: Option<f64>,
+    /// The greatest value, if there is one.
+    pub to: Option<f64>,
+}
+
+impl Bar {
+    /// Whether all of `low..=high` lies in the range.
+    pub fn holds(&self, low: f64, high: f64) -> bool {
+        self.from.is_none_or(|from| low >= from) && self.to.is_none_or(|to| high <= to)
+    }
+
+    /// Whether none of `low..=high` lies in the range.
+    pub fn excludes(&self, low: f64, high: f64) -> bool {
+        self.from.is_some_and(|from| high < from) || self.to.is_some_and(|to| low > to)
+    }
+
+    /// The range in words.
+    pub fn range(&self) -> String {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if from == to => format!("{from}"),
+            (Some(from), Some(to)) => format!("{from} to {to}"),
+            (Some(from), None) => format!("at least {from}"),
+            (None, Some(to)) => format!("at most {to}"),
+            (None, None) => "anything".to_owned(),
+        }
+    }
 }
 
 /// What came of the claim, and why.

@@ -13,6 +13,7 @@ pub use churn::{Arrival, Decay, Departure, FlashCrowd, Leave, Session, Steady, T
 pub use host::{Behaviour, HostClass, Limits, Links, Peers};
 pub use world::{Content, Network, Record, Swarm, Tracker};
 
+use crate::bounds::Bounds;
 use crate::units::Span;
 
 /// A scenario: what runs, for how long, and why.
@@ -30,6 +31,10 @@ pub struct Scenario {
     /// The answer that is expected, as a claim that a run can refute.
     #[serde(default)]
     pub claim: String,
+    /// What the claim comes down to: figures of `summary.json` and the range that each must lie in, as
+    /// `{ completed_share = "1", seed_upload_copies = "..3" }`. Without it the claim is not judged.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub holds_if: BTreeMap<String, Bounds>,
     /// The seed of all randomness.
     #[serde(default = "one")]
     pub seed: u32,
