@@ -273,7 +273,11 @@ impl Torrent {
         self.part_from_seed(conn)?;
         if !self.pieces.have.has(piece) {
             self.update_interest(conn, now, out);
-            self.refill_anew(conn, now, out);
+            if self.pieces.has_free(piece) {
+                self.refill_anew(conn, now, out);
+            } else {
+                self.refill(conn, now, out);
+            }
         }
         Ok(())
     }
