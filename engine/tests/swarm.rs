@@ -135,6 +135,26 @@ fn a_super_seed_serves_each_piece_once_before_any_twice() {
 }
 
 #[test]
+fn a_plain_seed_too_serves_mostly_what_nobody_else_has() {
+    for seed in 0..5 {
+        let mut net = Net::new(60, 8, seed);
+        let seeder = net.add(net.all(), 100_000, |_| ());
+        for _ in 0..20 {
+            net.add(net.none(), 25_000, |_| ());
+        }
+        assert!(net.run_all_complete(MINUTE * 60), "seed {seed}");
+        let first_copy = &net.hosts[seeder].sent[..net.geometry.blocks() as usize];
+        let unique: std::collections::BTreeSet<_> = first_copy.iter().collect();
+        assert!(
+            unique.len() * 100 >= first_copy.len() * 60,
+            "seed {seed}: {} of {}",
+            unique.len(),
+            first_copy.len()
+        );
+    }
+}
+
+#[test]
 fn a_super_seed_does_not_wait_for_a_peer_that_left_nor_for_the_impossible() {
     let mut net = Net::new(12, 2, 1);
     net.add(net.all(), 100_000, |config| config.super_seeding = true);

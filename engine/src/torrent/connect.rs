@@ -324,7 +324,7 @@ impl Torrent {
         for asked in &peer.asked {
             self.give_back(asked.block, false);
         }
-        self.release_sole(conn);
+        self.disown(conn);
         self.pieces.availability.remove_peer(&peer.has);
         if let Some(addr) = peer.listens {
             if peer.is_seed() {

@@ -13,6 +13,8 @@ use crate::wire::{Message, Payload};
 /// The wait after a peer's first reject; it doubles with each reject in a row, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// So many pieces are fetched from everyone at once.
+const SHARED_PIECES: u32 = 4;
 
 impl Torrent {
     /// Tells the peer whether we want something of it, when that has changed.
@@ -37,7 +39,7 @@ impl Torrent {
                 self.give_back(asked.block, true);
             }
         }
-        self.release_sole(conn);
+        self.disown(conn);
         self.refill_anew(conn, now, out);
     }
 
@@ -93,9 +95,9 @@ impl Torrent {
         }
     }
 
-    /// `conn` can be asked no more for what it alone was to send.
-    pub(super) fn release_sole(&mut self, conn: ConnId) {
-        self.refill_all |= self.pieces.release_sole(conn);
+    /// `conn` can be asked no more for what was kept for it.
+    pub(super) fn disown(&mut self, conn: ConnId) {
+        self.refill_all |= self.pieces.disown(conn);
     }
 
     /// Blocks are free again: those who had nothing to send are asked.
@@ -148,25 +150,29 @@ impl Torrent {
         at <= now
     }
 
-    /// The next block to ask this peer for: of a piece under way, of a new piece, or in the endgame one that others
-    /// were asked for.
+    /// The next block to ask this peer for: of a piece that was begun with it (or whose beginner is gone), of a new
+    /// piece, of any other piece under way, or in the endgame one that others were asked for.
+    ///
+    /// A piece under way is finished before another is begun ("strict priority", Cohen 2003), but with the peer that
+    /// it was begun with: if all helped to finish all pieces, a seed would spend itself on those that others have.
+    /// Only the first pieces are fetched from everyone at once, to have something to share soon.
     fn next_block(&mut self, conn: ConnId, spare: u32, picked: &mut bool, now: Instant) -> Option<Block> {
         let peer = self.peers.get(conn)?;
         if peer.starved {
             return self.endgame_block(conn);
         }
-        if let Some(block) = self.pieces.ask_free(conn, |piece| peer.serves(piece)) {
+        let newcomer = self.pieces.have.count() < SHARED_PIECES;
+        if let Some(block) = self.pieces.ask_free(conn, newcomer, |piece| peer.serves(piece)) {
             return Some(block);
         }
         if !*picked {
             *picked = true;
             self.begin_pieces(conn, spare, now);
-            let peer = self.peers.get(conn)?;
-            if let Some(block) = self.pieces.ask_free(conn, |piece| peer.serves(piece)) {
-                return Some(block);
-            }
         }
-        self.endgame_block(conn)
+        let peer = self.peers.get(conn)?;
+        let block = self.pieces.ask_free(conn, false, |piece| peer.serves(piece));
+        let block = block.or_else(|| self.pieces.ask_free(conn, true, |piece| peer.serves(piece)));
+        block.or_else(|| self.endgame_block(conn))
     }
 
     /// Begins as many pieces as `spare` requests reach into.
@@ -331,7 +337,7 @@ impl Torrent {
             peer.paused_until = now + pause.min(LONGEST_PAUSE);
         }
         self.give_back(block, false);
-        self.release_sole(conn);
+        self.disown(conn);
         self.refill(conn, now, out);
     }
 
@@ -348,7 +354,7 @@ impl Torrent {
             }
             // It may have dropped the requests: it is asked anew for one block, once all others had their choice.
             peer.paused_until = now + FIRST_PAUSE;
-            self.release_sole(conn);
+            self.disown(conn);
             self.take_back(conn, usize::MAX, now, out);
         } else if now.since(oldest.at) > patience && peer.answered > oldest.at {
             // It answers later requests, but not this: some clients drop silently what is too much for them.

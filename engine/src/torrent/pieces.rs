@@ -35,6 +35,9 @@ struct Partial {
     sources: SmallVec<[IpAddr; 2]>,
     free: u32,
     missing: u32,
+    /// Who it was begun with, as long as that peer serves us: others are asked for it only when they have nothing
+    /// else to send.
+    keeper: Option<ConnId>,
     /// After a failure one peer alone is asked, so that what it sends proves it right or wrong.
     sole: Option<ConnId>,
 }
@@ -115,6 +118,7 @@ impl Pieces {
             sources: SmallVec::new(),
             free: blocks,
             missing: blocks,
+            keeper: Some(conn),
             sole,
         };
         self.availability.close(piece);
@@ -139,12 +143,19 @@ impl Pieces {
         under_way.map_or_else(|| self.availability.is_open(piece), |partial| partial.free > 0)
     }
 
-    /// Marks and gives the next free block of the pieces under way that `conn` may be asked for.
-    pub fn ask_free(&mut self, conn: ConnId, usable: impl Fn(PieceIndex) -> bool) -> Option<Block> {
-        let at = self
-            .hungry
-            .iter()
-            .position(|&piece| usable(piece) && self.partials[&piece].sole.is_none_or(|sole| sole == conn))?;
+    /// Marks and gives the next free block of the pieces under way that `conn` may be asked for: of those that nobody
+    /// else keeps, or of `any`.
+    pub fn ask_free(
+        &mut self,
+        conn: ConnId,
+        any: bool,
+        usable: impl Fn(PieceIndex) -> bool,
+    ) -> Option<Block> {
+        let at = self.hungry.iter().position(|piece| {
+            let partial = &self.partials[piece];
+            let keeper = if any { partial.sole } else { partial.keeper };
+            keeper.is_none_or(|keeper| keeper == conn) && usable(*piece)
+        })?;
         let piece = self.hungry[at];
         let partial = self.partials.get_mut(&piece)?;
         let nth = partial.blocks.iter().position(|state| *state == BlockState::Free)?;
@@ -207,15 +218,13 @@ impl Pieces {
         }
     }
 
-    /// `conn` can be asked no more: others may be asked for what it alone was to send. Whether there is any.
-    pub fn release_sole(&mut self, conn: ConnId) -> bool {
-        if self.failures.is_empty() {
-            return false;
-        }
+    /// `conn` can be asked no more: what was kept for it is anybody's. Whether others may be asked for something that
+    /// it alone was to send.
+    pub fn disown(&mut self, conn: ConnId) -> bool {
         let mut any = false;
-        for partial in self.partials.values_mut().filter(|partial| partial.sole == Some(conn)) {
-            partial.sole = None;
-            any = true;
+        for partial in self.partials.values_mut().filter(|partial| partial.keeper == Some(conn)) {
+            partial.keeper = None;
+            any |= partial.sole.take().is_some();
         }
         any
     }
