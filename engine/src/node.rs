@@ -71,7 +71,7 @@ pub enum Input {
         /// Which tracker.
         tracker: usize,
         /// What it said.
-        result: Result<AnnounceReply, TrackerFailure>,
+        result: Box<Result<AnnounceReply, TrackerFailure>>,
     },
     /// The answer to [`Output::CheckPiece`].
     PieceChecked {
@@ -344,6 +344,11 @@ impl Outbox {
     /// The connections of an [`Output::Broadcast`].
     pub fn targets(&self, range: std::ops::Range<u32>) -> &[ConnId] {
         &self.targets[range.start as usize..range.end as usize]
+    }
+
+    /// Whether nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        self.outputs.is_empty()
     }
 
     /// The outputs so far.

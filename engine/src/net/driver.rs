@@ -187,7 +187,7 @@ impl<P: Platform, N: Node + 'static> Driver<P, N> {
             Done::Conn | Done::Dialled => {}
             Done::Announced { tracker, result } => {
                 self.announcing -= 1;
-                core.input(Input::TrackerReply { tracker, result });
+                core.input(Input::TrackerReply { tracker, result: Box::new(result) });
             }
             Done::Wrote { writer, bytes, results } => {
                 self.writer = Some(writer);

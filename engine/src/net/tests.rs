@@ -375,7 +375,7 @@ async fn a_stop_waits_for_the_tracker_but_not_for_ever() {
                 numwant: Some(0),
                 key: 0,
             };
-            out.push(Output::Announce(Announce { tracker: 0, request }));
+            out.push(Output::Announce(Announce { tracker: 0, request: Box::new(request) }));
         }
     })
     .await;

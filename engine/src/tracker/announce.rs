@@ -51,7 +51,7 @@ pub struct Announce {
     /// Which tracker: its position in the flattened announce-list.
     pub tracker: usize,
     /// What to tell it.
-    pub request: AnnounceRequest,
+    pub request: Box<AnnounceRequest>,
 }
 
 /// What a tracker answers.

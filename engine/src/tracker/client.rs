@@ -182,7 +182,7 @@ impl Client {
             numwant: progress.numwant,
             key: self.key,
         };
-        Announce { tracker, request }
+        Announce { tracker, request: Box::new(request) }
     }
 
     fn on_success(

@@ -263,7 +263,7 @@ impl Net {
             peers: peers.map(|(_, host)| host.addr).collect(),
             warning: None,
         };
-        self.input(from, Input::TrackerReply { tracker: 0, result: Ok(reply) });
+        self.input(from, Input::TrackerReply { tracker: 0, result: Box::new(Ok(reply)) });
     }
 
     /// The host is gone without a word; its peers learn of it after one latency.

@@ -291,7 +291,7 @@ impl<'a> Driver<'a> {
             })
         };
         let tracker = usize::from(self.byte() % 2);
-        self.input(Input::TrackerReply { tracker, result });
+        self.input(Input::TrackerReply { tracker, result: Box::new(result) });
     }
 
     fn storage(&mut self) {

@@ -230,7 +230,10 @@ impl Script {
                 assert_eq!(std::mem::take(&mut self.dials), wanted, "{line}");
             }
             ["tracker", "fails"] => {
-                self.input(Input::TrackerReply { tracker: 0, result: Err(TrackerFailure::TimedOut) });
+                self.input(Input::TrackerReply {
+                    tracker: 0,
+                    result: Box::new(Err(TrackerFailure::TimedOut)),
+                });
             }
             ["tracker", "<", ref names @ ..] => self.tracker_replies(names),
             ["tracker", ">", ref events @ ..] => {
@@ -312,7 +315,7 @@ impl Script {
             peers: names.iter().map(|name| listens(name)).collect(),
             warning: None,
         };
-        self.input(Input::TrackerReply { tracker: 0, result: Ok(reply) });
+        self.input(Input::TrackerReply { tracker: 0, result: Box::new(Ok(reply)) });
     }
 
     /// Carries out every timer up to `end`.

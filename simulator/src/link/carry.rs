@@ -1,30 +1,35 @@
 //! How chunks travel: from the socket buffer over both links to the receiver, and the window's bytes back.
 
-use torrentlab_engine::time::Instant;
+use torrentlab_engine::time::{Duration, Instant};
 
-use super::flow::{Chunk, End, State};
-use super::{NetEvent, Network, Notice, Presence};
+use super::flow::{Chunk, End, Kind, State};
+use super::{NONE, NetEvent, Network, Notice, Parcel, Presence, Tcp};
 use crate::queue::Queue;
 
 impl<M> Network<M> {
-    /// Cuts all that waits in a flow as one chunk that leaves at once, and charges the uplink for it; `None` where it
-    /// is more than a segment, a window is in the way, or a sender waits for the room.
-    pub(super) fn cut_small(&mut self, now: Instant, index: u32) -> Option<u32> {
-        let mss = self.tcp.mss;
+    /// Cuts all that waits in a fresh flow as one chunk that leaves at once. What is more than a segment, or makes room
+    /// for a sender, takes its turn on the uplink; then there is no such chunk.
+    pub(super) fn cut_small<E: Copy + From<NetEvent>>(
+        &mut self,
+        now: Instant,
+        index: u32,
+        queue: &mut Queue<E>,
+    ) -> Option<u32> {
+        let Tcp { mss, header, .. } = self.tcp;
         let flow = &mut self.flows[index as usize];
-        if flow.waiting_bytes > mss || flow.head_sent > 0 {
+        if flow.state != State::Fresh {
             return None;
         }
-        flow.reap(now, &mut self.chunks);
-        if flow.waiting_bytes > flow.cwnd.saturating_sub(flow.in_flight) || flow.owes_room(&self.messages) {
+        if flow.waiting_bytes > mss || flow.waiting_room > 0 || flow.head_sent > 0 {
+            self.start(now, index, queue);
             return None;
         }
-        let chunk = flow.cut(index, now, mss, &mut self.messages)?;
         flow.state = State::Idle;
-        let wire = chunk.bytes + self.tcp.header;
-        let from = self.sender(index);
-        self.hosts[from as usize].uplink.charge(now, wire);
-        Some(self.chunks.insert(Chunk { wire, ..chunk }))
+        if flow.waiting.is_empty() {
+            return None;
+        }
+        let chunk = flow.cut_small(index, now, header);
+        Some(self.chunks.insert(chunk))
     }
 
     /// Puts a flow's next chunk on the uplink, if something waits and the window lets it go.
@@ -40,7 +45,7 @@ impl<M> Network<M> {
             flow.state = State::Window;
             return self.await_credit(index, queue);
         };
-        let wire = chunk.bytes + chunk.bytes.div_ceil(self.tcp.mss) * self.tcp.header;
+        let wire = chunk.bytes + segments(chunk.bytes, self.tcp.mss) * self.tcp.header;
         flow.state = State::Serving;
         flow.chunk = self.chunks.insert(Chunk { wire, ..chunk });
         self.hosts[from as usize].uplink.start(now, index, wire);
@@ -58,7 +63,7 @@ impl<M> Network<M> {
         now: Instant,
         host: u32,
         queue: &mut Queue<E>,
-        notices: &mut Vec<Notice<M>>,
+        notices: &mut Vec<Notice>,
     ) {
         if !self.hosts[host as usize].uplink.wakes(now) {
             return;
@@ -76,7 +81,7 @@ impl<M> Network<M> {
         host: u32,
         index: u32,
         queue: &mut Queue<E>,
-        notices: &mut Vec<Notice<M>>,
+        notices: &mut Vec<Notice>,
     ) {
         let flow = &mut self.flows[index as usize];
         let chunk = self.chunks.get(flow.chunk);
@@ -89,7 +94,7 @@ impl<M> Network<M> {
             downlink.wait(index);
         } else {
             let (id, began) = (flow.chunk, chunk.at);
-            let lands = self.set_out(now, id, began);
+            let lands = self.set_out(now, host, id, began);
             queue.push(lands, NetEvent::Landed(id).into());
             self.start(now, index, queue);
         }
@@ -97,21 +102,25 @@ impl<M> Network<M> {
 
     /// A chunk is on its way, the last of it from `now` on, the first since `began`: when it lands, which is when its
     /// last segment can be through the downlink at the soonest.
-    pub(super) fn set_out(&mut self, now: Instant, id: u32, began: Instant) -> Instant {
+    pub(super) fn set_out(&mut self, now: Instant, from: u32, id: u32, began: Instant) -> Instant {
         let chunk = self.chunks.get_mut(id);
-        let index = chunk.flow;
-        let from = self.flows[index as usize ^ 1].to;
         let jitter = self.hosts[from as usize].jitter();
-        let flow = &mut self.flows[index as usize];
-        let downlink = &mut self.hosts[flow.to as usize].downlink;
+        let flow = &mut self.flows[chunk.flow as usize];
         let late = flow.latency + jitter;
-        let tail = downlink.time_of(chunk.wire.min(self.tcp.mss + self.tcp.header));
-        downlink.set_out(chunk.wire);
+        let tail = match chunk.kind {
+            Kind::Data => {
+                let downlink = &mut self.hosts[flow.to as usize].downlink;
+                downlink.set_out(chunk.wire);
+                downlink.time_of(chunk.wire.min(self.tcp.mss + self.tcp.header))
+            }
+            // Those of a broadcast land at the same time, whatever the links: as few events as latency allows.
+            _ => Duration::ZERO,
+        };
         chunk.at = began + late;
         flow.lands = flow.lands.max(now + late + tail);
+        flow.pending += 1;
         self.totals.sent += u64::from(chunk.bytes);
         self.totals.in_transit += u64::from(chunk.bytes);
-        self.pending[index as usize / 2] += 1;
         flow.lands
     }
 
@@ -120,14 +129,16 @@ impl<M> Network<M> {
         now: Instant,
         id: u32,
         queue: &mut Queue<E>,
-        notices: &mut Vec<Notice<M>>,
+        notices: &mut Vec<Notice>,
     ) {
-        let mut next = Some(id);
-        while let Some(id) = next {
-            let chunk = self.chunks.get_mut(id);
-            next = chunk.also.take();
+        let mut next = id;
+        while next != NONE {
+            let id = next;
+            let chunk = self.chunks.get(id);
+            next = chunk.also;
             let to = self.flows[chunk.flow as usize].to;
-            match self.hosts[to as usize].downlink.land(now, chunk.at, chunk.wire) {
+            let small = matches!(chunk.kind, Kind::Small | Kind::End(_));
+            match self.hosts[to as usize].downlink.land(now, chunk.at, chunk.wire, small) {
                 Some(at) => queue.push(at, NetEvent::Through(id).into()),
                 None => self.through(now, id, queue, notices),
             }
@@ -140,33 +151,37 @@ impl<M> Network<M> {
         now: Instant,
         id: u32,
         queue: &mut Queue<E>,
-        notices: &mut Vec<Notice<M>>,
+        notices: &mut Vec<Notice>,
     ) {
-        let &Chunk { flow: index, wire, bytes, messages, end, .. } = self.chunks.get(id);
-        let to = self.flows[index as usize].to;
+        let chunk = self.chunks.get_mut(id);
+        let (index, bytes, kind) = (chunk.flow, chunk.bytes, chunk.kind);
+        let mut messages = std::mem::take(&mut chunk.messages);
         let back = &self.flows[index as usize ^ 1];
         let (open, conn, peer) = (back.open, back.conn, back.to);
-        self.hosts[to as usize].downlink.drained(wire);
-        self.totals.in_transit -= u64::from(bytes);
-        for _ in 0..messages {
-            let sent = &mut self.flows[index as usize].sent;
-            let queued = sent.pop(&mut self.messages).expect("a chunk's messages were sent");
-            if open {
-                notices.push(Notice::Message { host: to, conn, peer, message: queued.message });
-            }
+        let to = self.flows[index as usize].to;
+        if kind == Kind::Data {
+            self.hosts[to as usize].downlink.drained(chunk.wire);
         }
+        self.totals.in_transit -= u64::from(bytes);
         if open {
             self.totals.delivered += u64::from(bytes);
             self.acknowledge(now, id, queue);
+            if !messages.is_empty() {
+                let parcel = Parcel { messages, back: index ^ 1 };
+                notices.push(Notice::Messages { host: to, conn, peer, parcel });
+            }
+            if let Kind::End(how) = kind {
+                self.end(now, index ^ 1, None, queue);
+                notices.push(Notice::Closed { host: to, conn, how });
+            }
         } else {
             self.totals.lost += u64::from(bytes);
+            messages.clear(&mut self.messages);
             self.chunks.remove(id);
         }
-        if let (true, Some(how)) = (open, end) {
-            self.end(now, index ^ 1, None, queue);
-            notices.push(Notice::Closed { host: to, conn, how });
+        if kind == Kind::Data {
+            self.admit(now, to, queue);
         }
-        self.admit(now, to, queue);
         self.release(index);
     }
 
@@ -177,13 +192,18 @@ impl<M> Network<M> {
         let flow = &mut self.flows[index as usize];
         let receiver = &mut self.hosts[flow.to as usize];
         receiver.downlink.received_bytes += u64::from(chunk.wire);
-        flow.unacked += chunk.bytes.div_ceil(tcp.mss);
-        if let Some(acks) = flow.unacked.checked_div(tcp.segments_per_ack) {
+        flow.unacked += segments(chunk.bytes, tcp.mss);
+        if tcp.segments_per_ack > 0 && flow.unacked >= tcp.segments_per_ack {
+            let acks = flow.unacked / tcp.segments_per_ack;
             receiver.uplink.charge(now, acks * tcp.header);
             flow.unacked -= acks * tcp.segments_per_ack;
         }
+        if chunk.kind != Kind::Data {
+            self.chunks.remove(id);
+            return;
+        }
         chunk.at = now + flow.latency;
-        chunk.wire = 0;
+        chunk.kind = Kind::Credit;
         let first = flow.credits.is_empty();
         flow.credits.push_slot(&mut self.chunks, id);
         if first && flow.state == State::Window {
@@ -197,7 +217,7 @@ impl<M> Network<M> {
         let flow = &self.flows[index as usize];
         if let Some(credit) = flow.credits.front(&self.chunks) {
             queue.push(credit.at, NetEvent::Credit(index).into());
-            self.pending[index as usize / 2] += 1;
+            self.flows[index as usize].pending += 1;
         }
     }
 
@@ -211,7 +231,7 @@ impl<M> Network<M> {
             self.start(now, index, queue);
             self.plan(self.sender(index), queue);
         }
-        self.pending[index as usize / 2] -= 1;
+        self.flows[index as usize].pending -= 1;
         self.free_if_done(index);
     }
 
@@ -224,7 +244,7 @@ impl<M> Network<M> {
                 break;
             }
             self.hosts[host as usize].downlink.admit_first();
-            let lands = self.set_out(now, id, now);
+            let lands = self.set_out(now, self.sender(index), id, now);
             queue.push(lands, NetEvent::Landed(id).into());
             self.start(now, index, queue);
             self.plan(self.sender(index), queue);
@@ -233,7 +253,7 @@ impl<M> Network<M> {
 
     /// An event that named the connection of `flow` has come.
     fn release(&mut self, flow: u32) {
-        self.pending[flow as usize / 2] -= 1;
+        self.flows[flow as usize].pending -= 1;
         self.free_if_done(flow);
     }
 
@@ -260,8 +280,14 @@ impl<M> Network<M> {
         let uplink = &mut self.hosts[from as usize].uplink;
         uplink.charge(now, wire);
         let leaves = uplink.small_leaves(now, wire);
-        let id = self.chunks.insert(Chunk { end: Some(how), wire, ..Chunk::new(index, leaves) });
-        let lands = self.set_out(leaves, id, leaves);
+        let id = self.chunks.insert(Chunk { kind: Kind::End(how), wire, ..Chunk::new(index, leaves) });
+        let lands = self.set_out(leaves, from, id, leaves);
         queue.push(lands, NetEvent::Landed(id).into());
     }
+}
+
+/// Segments that carry `bytes`.
+fn segments(bytes: u32, mss: u32) -> u32 {
+    // Most chunks are small, and a division is dear.
+    if bytes <= mss { 1 } else { bytes.div_ceil(mss) }
 }

@@ -83,11 +83,13 @@ impl Downlink {
     }
 
     /// At `now` the last of `bytes` is here, the first came at `first`: when the link will have taken them in, or
-    /// `None` if it has.
-    pub fn land(&mut self, now: Instant, first: Instant, bytes: u32) -> Option<Instant> {
-        self.free = self.free.max(first) + self.time_of(bytes);
+    /// `None` if it has. Something `small` is through at once where the link is idle; those behind it wait for its time.
+    pub fn land(&mut self, now: Instant, first: Instant, bytes: u32, small: bool) -> Option<Instant> {
+        let begins = self.free.max(first);
+        self.free = begins + self.time_of(bytes);
         // What was there before must be through before, even at the same instant.
-        let queues = self.free > now || self.queued > 0;
+        let busy_until = if small { begins } else { self.free };
+        let queues = busy_until > now || self.queued > 0;
         self.queued += u32::from(queues);
         queues.then(|| self.free.max(now))
     }
@@ -120,15 +122,15 @@ mod tests {
     #[test]
     fn slow_senders_pass_side_by_side_and_fast_ones_queue() {
         let mut link = Downlink::new(Some(1_000_000));
-        assert_eq!(link.land(at(1_000), at(0), 100_000), None);
+        assert_eq!(link.land(at(1_000), at(0), 100_000, false), None);
         assert_eq!(
-            link.land(at(1_000), at(0), 100_000),
+            link.land(at(1_000), at(0), 100_000, false),
             None,
             "both dribbled in, and the link had time for both"
         );
-        assert_eq!(link.land(at(1_000), at(1_000), 500_000), Some(at(1_500)));
-        assert_eq!(link.land(at(1_000), at(1_000), 500_000), Some(at(2_000)));
-        assert_eq!(link.land(at(2_000), at(1_999), 0), Some(at(2_000)), "not before what came before");
+        assert_eq!(link.land(at(1_000), at(1_000), 500_000, false), Some(at(1_500)));
+        assert_eq!(link.land(at(1_000), at(1_000), 500_000, false), Some(at(2_000)));
+        assert_eq!(link.land(at(2_000), at(1_999), 0, false), Some(at(2_000)), "not before what came before");
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub struct Flow {
     pub open: bool,
     /// What it is doing.
     pub state: State,
+    /// Events that name it or its chunks.
+    pub pending: u32,
     /// Segments received and not acknowledged yet.
     pub unacked: u32,
     /// One-way latency.
@@ -36,10 +38,10 @@ pub struct Flow {
     pub head_sent: u32,
     /// Bytes that wait.
     pub waiting_bytes: u32,
+    /// Bytes of room that senders wait for behind them.
+    pub waiting_room: u32,
     /// Messages in the socket buffer.
     pub waiting: Fifo,
-    /// Messages whose last byte has set out.
-    pub sent: Fifo,
     /// Chunks that are through, until their acknowledgement is back.
     pub credits: Fifo,
 }
@@ -75,8 +77,8 @@ pub struct Queued<M> {
 pub struct Chunk {
     /// Whose.
     pub flow: u32,
-    /// Another chunk that lands at the same time.
-    pub also: Option<u32>,
+    /// Another chunk that lands at the same time, or [`NONE`](super::NONE).
+    pub also: u32,
     /// When its first byte set out; then, when that arrives; at last, when its acknowledgement is back.
     pub at: Instant,
     /// Bytes of messages.
@@ -86,9 +88,23 @@ pub struct Chunk {
     /// Room in the socket buffer that it makes.
     pub room: u32,
     /// Messages that end in it.
-    pub messages: u16,
-    /// Whether the sender's end closes behind it, and how.
-    pub end: Option<End>,
+    pub messages: Fifo,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a chunk is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Bytes that count against the window.
+    Data,
+    /// Such bytes that have arrived: their acknowledgement is on its way back.
+    Credit,
+    /// Small messages that left as soon as they were said. They are no matter for the window: even a new connection may
+    /// have a hundred of them in flight, and one that is blocked may send a segment more (RFC 3042).
+    Small,
+    /// The end of the sender's end.
+    End(End),
 }
 
 /// How an end of a connection closes.
@@ -111,9 +127,11 @@ impl Flow {
         }
     }
 
-    /// Whether somebody waits for room behind a message in the socket buffer.
-    pub fn owes_room<M>(&self, messages: &Pool<Queued<M>>) -> bool {
-        self.waiting.iter(messages).any(|queued| queued.room > 0)
+    /// Takes all that waits as one chunk of small messages.
+    pub fn cut_small(&mut self, index: u32, now: Instant, header: u32) -> Chunk {
+        let bytes = std::mem::take(&mut self.waiting_bytes);
+        let messages = std::mem::take(&mut self.waiting);
+        Chunk { bytes, wire: bytes + header, messages, kind: Kind::Small, ..Chunk::new(index, now) }
     }
 
     /// Cuts the next chunk: the rest of the first message, as far as the window lets it go, and small messages
@@ -132,10 +150,10 @@ impl Flow {
         let mut chunk = Chunk::new(index, now);
         while let Some(head) = self.waiting.front(messages) {
             let rest = head.bytes - self.head_sent;
-            let slack =
-                if chunk.messages == 0 { open } else { slack(chunk.bytes, mss).min(open - chunk.bytes) };
+            let first = chunk.messages.is_empty();
+            let slack = if first { open } else { slack(chunk.bytes, mss).min(open - chunk.bytes) };
             if rest > slack {
-                if chunk.messages == 0 {
+                if first {
                     self.head_sent += slack;
                     chunk.bytes = slack;
                 }
@@ -143,11 +161,11 @@ impl Flow {
             }
             chunk.bytes += rest;
             chunk.room += head.room;
-            chunk.messages += 1;
             self.head_sent = 0;
-            self.waiting.move_front(messages, &mut self.sent);
+            self.waiting.move_front(messages, &mut chunk.messages);
         }
         self.waiting_bytes -= chunk.bytes;
+        self.waiting_room -= chunk.room;
         self.in_flight += chunk.bytes;
         Some(chunk)
     }
@@ -156,7 +174,8 @@ impl Flow {
 impl Chunk {
     /// A chunk of `flow` that begins at `at`, with nothing in it.
     pub fn new(flow: u32, at: Instant) -> Self {
-        Self { flow, also: None, at, bytes: 0, wire: 0, room: 0, messages: 0, end: None }
+        let messages = Fifo::default();
+        Self { flow, also: super::NONE, at, bytes: 0, wire: 0, room: 0, messages, kind: Kind::Data }
     }
 }
 

@@ -7,7 +7,11 @@
 //! bytes, and one latency later the window has the chunk's bytes back.
 //!
 //! Nothing is lost. A chunk that would find more than `queue` bytes before the receiver's downlink waits at its sender
-//! and asks again in turn: what TCP comes to when flows share a full buffer. Small messages pass without asking.
+//! and asks again in turn: what TCP comes to when flows share a full buffer.
+//!
+//! **Small messages** on an idle flow, up to a segment of them, cost both links their bytes like everything else, but
+//! they neither ask for room nor take any of the window, and one that finds the downlink idle is through as it lands.
+//! They are most of all messages, and these rules would hardly ever delay one.
 //!
 //! All times are whole nanoseconds and every rounding is in favour of the cap: the bytes that leave or enter a host in
 //! `[a, b]` are at most rate · (b - a) and one chunk for each active flow.
@@ -27,7 +31,7 @@ use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::ConnId;
 
 use crate::queue::Queue;
-use flow::{Chunk, Flow, Queued, State};
+use flow::{Chunk, Flow, Kind, Queued, State};
 use pool::Fifo;
 
 pub use flow::End;
@@ -69,7 +73,7 @@ pub enum NetEvent {
 
 /// Something that happened to a host.
 #[derive(Debug)]
-pub enum Notice<M> {
+pub enum Notice {
     /// A connection is open.
     Connected {
         /// Whose.
@@ -90,16 +94,16 @@ pub enum Notice<M> {
         /// Whether there was an answer.
         answered: bool,
     },
-    /// A message came.
-    Message {
+    /// Messages came.
+    Messages {
         /// To whom.
         host: u32,
         /// On which connection.
         conn: ConnId,
         /// From whom.
         peer: u32,
-        /// What.
-        message: M,
+        /// What: all of them must be taken, with [`Network::take`].
+        parcel: Parcel,
     },
     /// A socket buffer has room again.
     Room {
@@ -119,6 +123,14 @@ pub enum Notice<M> {
         /// How.
         how: End,
     },
+}
+
+/// Messages that arrived together.
+#[derive(Debug)]
+pub struct Parcel {
+    messages: Fifo,
+    /// The way back to their sender.
+    back: u32,
 }
 
 /// Bytes of messages, from setting out to their end.
@@ -141,8 +153,6 @@ pub struct Network<M> {
     hosts: Vec<Host>,
     /// Both directions of connection `c` are flows `2c` (from whoever dialled) and `2c + 1`.
     flows: Vec<Flow>,
-    /// Events that name a connection, its flows or their chunks.
-    pending: Vec<u32>,
     free: Vec<u32>,
     dials: Pool<Dial>,
     messages: Pool<Queued<M>>,
@@ -171,7 +181,6 @@ impl<M> Network<M> {
             tcp,
             hosts: Vec::new(),
             flows: Vec::new(),
-            pending: Vec::new(),
             free: Vec::new(),
             dials: Pool::default(),
             messages: Pool::default(),
@@ -201,6 +210,23 @@ impl<M> Network<M> {
     /// The host at the other end of a connection; `None` when the connection is dead.
     pub fn peer(&self, host: u32, conn: ConnId) -> Option<u32> {
         self.flow_of(host, conn).map(|flow| self.flows[flow as usize].to)
+    }
+
+    /// Whether a connection is open.
+    pub fn is_open(&self, host: u32, conn: ConnId) -> bool {
+        self.flow_of(host, conn).is_some()
+    }
+
+    /// Takes the next message out of a parcel, until there is none.
+    pub fn take(&mut self, parcel: &mut Parcel) -> Option<M> {
+        parcel.messages.pop(&mut self.messages).map(|queued| queued.message)
+    }
+
+    /// Whether the connection `conn` on which a parcel came is still open.
+    pub fn is_wanted(&self, conn: ConnId, parcel: &Parcel) -> bool {
+        // As `is_open`, by way of what delivery has just touched.
+        let back = &self.flows[parcel.back as usize];
+        back.open && back.conn == conn
     }
 
     /// Bytes that a socket buffer of `host` takes.
@@ -255,6 +281,7 @@ impl<M> Network<M> {
         let flow = &mut self.flows[index as usize];
         flow.waiting.push(&mut self.messages, Queued { message, bytes, room });
         flow.waiting_bytes += bytes;
+        flow.waiting_room += room;
         if flow.state == State::Idle {
             flow.state = State::Fresh;
             self.fresh.push(index);
@@ -271,6 +298,7 @@ impl<M> Network<M> {
         let queued =
             flow.waiting.remove_first(&mut self.messages, begun, |queued| wanted(&queued.message))?;
         flow.waiting_bytes -= queued.bytes;
+        flow.waiting_room -= queued.room;
         Some(queued.room)
     }
 
@@ -288,27 +316,25 @@ impl<M> Network<M> {
             return;
         }
         let mut fresh = std::mem::take(&mut self.fresh);
-        fresh.retain(|&flow| self.flows[flow as usize].state == State::Fresh);
-        for flow in &mut fresh {
-            let index = *flow;
-            match self.cut_small(now, index) {
-                Some(chunk) => *flow = chunk,
-                None => {
-                    self.start(now, index, queue);
-                    *flow = NONE;
-                }
-            }
-        }
+        let mut wire = 0;
+        fresh.retain_mut(|index| {
+            let chunk = self.cut_small(now, *index, queue);
+            wire += chunk.map_or(0, |chunk| self.chunks.get(chunk).wire);
+            *index = chunk.unwrap_or(NONE);
+            chunk.is_some()
+        });
+        let uplink = &mut self.hosts[host as usize].uplink;
+        uplink.charge(now, wire);
         let mut batch: Option<(Instant, u32)> = None;
-        for &chunk in fresh.iter().filter(|&&chunk| chunk != NONE) {
-            let uplink = &self.hosts[host as usize].uplink;
-            let leaves = uplink.small_leaves(now, self.chunks.get(chunk).wire);
-            let lands = self.set_out(leaves, chunk, leaves);
+        for &id in &fresh {
+            let chunk = self.chunks.get(id);
+            let leaves = self.hosts[host as usize].uplink.small_leaves(now, chunk.wire);
+            let lands = self.set_out(leaves, host, id, leaves);
             match batch {
-                Some((at, last)) if at == lands => self.chunks.get_mut(last).also = Some(chunk),
-                _ => queue.push(lands, NetEvent::Landed(chunk).into()),
+                Some((at, last)) if at == lands => self.chunks.get_mut(last).also = id,
+                _ => queue.push(lands, NetEvent::Landed(id).into()),
             }
-            batch = Some((lands, chunk));
+            batch = Some((lands, id));
         }
         fresh.clear();
         self.fresh = fresh;
@@ -335,7 +361,7 @@ impl<M> Network<M> {
         now: Instant,
         event: NetEvent,
         queue: &mut Queue<E>,
-        notices: &mut Vec<Notice<M>>,
+        notices: &mut Vec<Notice>,
     ) {
         match event {
             NetEvent::Uplink(host) => self.uplink_wakes(now, host, queue, notices),
@@ -356,8 +382,12 @@ impl<M> Network<M> {
     pub fn check_invariants(&self) {
         let Totals { sent, delivered, lost, in_transit } = self.totals;
         assert_eq!(sent, delivered + lost + in_transit, "bytes are conserved: {:?}", self.totals);
-        let counted: u64 =
-            self.chunks.iter().filter(|chunk| chunk.wire > 0).map(|chunk| u64::from(chunk.bytes)).sum();
+        let counted: u64 = self
+            .chunks
+            .iter()
+            .filter(|chunk| chunk.kind != Kind::Credit)
+            .map(|chunk| u64::from(chunk.bytes))
+            .sum();
         let serving = |flow: &&Flow| matches!(flow.state, State::Serving | State::Room);
         let cut: u64 =
             self.flows.iter().filter(serving).map(|flow| u64::from(self.chunks.get(flow.chunk).bytes)).sum();

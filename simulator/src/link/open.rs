@@ -28,7 +28,7 @@ impl<M> Network<M> {
         now: Instant,
         id: u32,
         queue: &mut Queue<E>,
-        notices: &mut Vec<Notice<M>>,
+        notices: &mut Vec<Notice>,
     ) {
         let Dial { from, to, stay, latency, accepted, answered } = self.dials.remove(id);
         if self.hosts[from as usize].stay != stay || !self.is_up(from) {
@@ -40,27 +40,24 @@ impl<M> Network<M> {
         let flow = self.connect(from, to, latency);
         let conn = self.flows[flow as usize].conn;
         notices.push(Notice::Connected { host: from, conn, peer: to, outgoing: true });
-        self.pending[flow as usize / 2] += 1;
+        self.flows[flow as usize].pending += 1;
         queue.push(now + latency, NetEvent::Accepted(flow).into());
     }
 
     /// A connection is open at the side that was dialled, too.
-    pub(super) fn accepted(&mut self, flow: u32, notices: &mut Vec<Notice<M>>) {
+    pub(super) fn accepted(&mut self, flow: u32, notices: &mut Vec<Notice>) {
         let back = &self.flows[flow as usize ^ 1];
         if back.open {
             let host = self.flows[flow as usize].to;
             notices.push(Notice::Connected { host, conn: back.conn, peer: back.to, outgoing: false });
         }
-        self.pending[flow as usize / 2] -= 1;
+        self.flows[flow as usize].pending -= 1;
         self.free_if_done(flow);
     }
 
     /// Makes both ends of a connection: the flow out of `from`.
     fn connect(&mut self, from: u32, to: u32, latency: Duration) -> u32 {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.pending.push(0);
-            self.pending.len() as u32 - 1
-        });
+        let index = self.free.pop().unwrap_or(self.flows.len() as u32 / 2);
         let flow = 2 * index;
         let there = self.hosts[from as usize].open(flow);
         let back = self.hosts[to as usize].open(flow + 1);
@@ -85,6 +82,7 @@ impl<M> Network<M> {
             conn,
             open: true,
             state: State::Idle,
+            pending: 0,
             unacked: 0,
             latency,
             room: u64::from(receiver.queue) + in_pipe,
@@ -95,8 +93,8 @@ impl<M> Network<M> {
             chunk: 0,
             head_sent: 0,
             waiting_bytes: 0,
+            waiting_room: 0,
             waiting: Fifo::default(),
-            sent: Fifo::default(),
             credits: Fifo::default(),
         }
     }
@@ -118,11 +116,11 @@ impl<M> Network<M> {
         flow.open = false;
         let (conn, to, chunk, state) = (flow.conn, flow.to, flow.chunk, flow.state);
         flow.state = State::Idle;
-        while flow.waiting.pop(&mut self.messages).is_some() {}
+        let mut waiting = std::mem::take(&mut flow.waiting);
+        waiting.clear(&mut self.messages);
         self.hosts[from as usize].close(conn);
         if matches!(state, State::Serving | State::Room) {
-            // The chunk's messages stay in `sent`, behind all that is under way, until the connection is freed.
-            self.chunks.remove(chunk);
+            self.chunks.remove(chunk).messages.clear(&mut self.messages);
             if state == State::Serving {
                 self.hosts[from as usize].uplink.abandon(now, index);
                 self.plan(from, queue);
@@ -139,17 +137,13 @@ impl<M> Network<M> {
 
     /// Forgets a connection that is closed at both ends and that no event names.
     pub(super) fn free_if_done(&mut self, flow: u32) {
-        let (one, other) = (flow as usize & !1, flow as usize | 1);
-        let connection = one / 2;
-        if self.pending[connection] > 0 || self.flows[one].open || self.flows[other].open {
-            return;
+        let both = flow as usize & !1..=flow as usize | 1;
+        if self.flows[both.clone()].iter().all(|flow| !flow.open && flow.pending == 0) {
+            for flow in &mut self.flows[both] {
+                flow.credits.clear(&mut self.chunks);
+            }
+            self.free.push(flow / 2);
         }
-        for index in [one, other] {
-            let flow = &mut self.flows[index];
-            while flow.sent.pop(&mut self.messages).is_some() {}
-            while flow.credits.pop(&mut self.chunks).is_some() {}
-        }
-        self.free.push(connection as u32);
     }
 
     /// The way out of an open connection.

@@ -112,20 +112,15 @@ impl Fifo {
         (self.head != NIL).then(|| pool.get(self.head))
     }
 
-    /// The values in order.
-    pub fn iter<'p, T>(&self, pool: &'p Pool<T>) -> impl Iterator<Item = &'p T> {
-        let mut index = self.head;
-        std::iter::from_fn(move || {
-            let slot = pool.slots.get(index as usize)?;
-            index = slot.next;
-            slot.value.as_ref()
-        })
-    }
-
     /// Takes the value at the front out.
     pub fn pop<T>(&mut self, pool: &mut Pool<T>) -> Option<T> {
         let index = self.pop_slot(pool)?;
         Some(pool.remove(index))
+    }
+
+    /// Forgets all values.
+    pub fn clear<T>(&mut self, pool: &mut Pool<T>) {
+        while self.pop(pool).is_some() {}
     }
 
     /// Moves the value at the front to the back of `other`.

@@ -13,7 +13,7 @@ struct Lab {
     queue: Queue<NetEvent>,
     now: Instant,
     latency: Duration,
-    notices: Vec<Notice<u32>>,
+    notices: Vec<Notice>,
     /// (when, to, message) of all that came.
     came: Vec<(Instant, u32, u32)>,
     /// (when, whose, how) of all that closed.
@@ -103,7 +103,11 @@ impl Lab {
                     self.conns.push((host, conn, peer));
                 }
                 Notice::DialFailed { host, answered, .. } => self.failed.push((now, host, answered)),
-                Notice::Message { host, message, .. } => self.came.push((now, host, message)),
+                Notice::Messages { host, mut parcel, .. } => {
+                    while let Some(message) = self.net.take(&mut parcel) {
+                        self.came.push((now, host, message));
+                    }
+                }
                 Notice::Room { bytes, .. } => self.room += u64::from(bytes),
                 Notice::Closed { host, conn, how } => {
                     assert!(self.open.remove(&(host, conn)), "what closes was open");

@@ -43,21 +43,24 @@ impl Swarm<'_> {
         }
     }
 
-    fn on_notice(&mut self, notice: Notice<Message>) {
+    fn on_notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Message { host, conn, peer, message } => {
-                if self.net.peer(host, conn).is_some() {
-                    self.note_message(host, conn, peer, &message);
-                    self.deliver(host, Input::Message { conn, message });
+            Notice::Messages { host, conn, peer, mut parcel } => {
+                while let Some(message) = self.net.take(&mut parcel) {
+                    if self.net.is_wanted(conn, &parcel) {
+                        self.note_message(host, conn, peer, &message);
+                        self.deliver(host, Input::Message { conn, message });
+                        self.drain_inbox();
+                    }
                 }
             }
             Notice::Room { host, conn, bytes } => {
-                if self.net.peer(host, conn).is_some() {
+                if self.net.is_open(host, conn) {
                     self.deliver(host, Input::Writable { conn, bytes });
                 }
             }
             Notice::Connected { host, conn, peer, outgoing } => {
-                if self.net.peer(host, conn).is_some() {
+                if self.net.is_open(host, conn) {
                     self.connected(host, conn, peer, outgoing);
                 }
             }
@@ -116,6 +119,13 @@ impl Swarm<'_> {
         if let Err(misuse) = node.handle(self.now, input, &mut self.outbox) {
             panic!("the driver broke the contract with host {host}: {misuse}");
         }
+        if !self.outbox.is_empty() {
+            self.carry_out_outbox(host);
+        }
+        self.plan_timer(host);
+    }
+
+    fn carry_out_outbox(&mut self, host: u32) {
         let mut outputs = std::mem::take(&mut self.outputs);
         self.outbox.take(&mut outputs);
         for output in outputs.drain(..) {
@@ -124,7 +134,6 @@ impl Swarm<'_> {
         self.outputs = outputs;
         self.outbox.clear();
         self.net.flush(self.now, host, &mut self.queue);
-        self.plan_timer(host);
     }
 
     pub(super) fn plan_timer(&mut self, host: u32) {
@@ -171,7 +180,7 @@ impl Swarm<'_> {
             }
             Output::Dial(addr) => self.dial(host, addr),
             Output::Close { conn, .. } => {
-                if self.net.peer(host, conn).is_some() {
+                if self.net.is_open(host, conn) {
                     self.note(host, &Fact::Closed { conn });
                     self.net.close(self.now, host, conn, &mut self.queue);
                 }
@@ -186,7 +195,7 @@ impl Swarm<'_> {
     }
 
     fn send_block(&mut self, host: u32, conn: ConnId, block: Block) {
-        if self.net.peer(host, conn).is_none() {
+        if !self.net.is_open(host, conn) {
             return;
         }
         let payload = self.hosts[host as usize].storage.read(&self.config.content, block);

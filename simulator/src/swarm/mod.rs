@@ -126,7 +126,7 @@ pub struct Swarm<'c> {
     unfinished: u32,
     /// What to do next, before any other event.
     inbox: VecDeque<(u32, Input)>,
-    notices: Vec<Notice<Message>>,
+    notices: Vec<Notice>,
     outbox: Outbox,
     outputs: Vec<Output>,
 }

@@ -92,7 +92,7 @@ impl Swarm<'_> {
                         let bytes = encode_announce_reply(reply, true).len() as u32 + REPLY;
                         self.net.charge(self.now, host, 0, bytes);
                     }
-                    self.deliver(host, Input::TrackerReply { tracker, result: *result });
+                    self.deliver(host, Input::TrackerReply { tracker, result });
                 }
             }
             Trip::Dial { host, addr } => {
