@@ -8,7 +8,7 @@ use torrentlab_engine::choker::{Choker, Slots, StandardConfig};
 use torrentlab_engine::dice::Dice;
 use torrentlab_engine::node::{Limits, Node};
 use torrentlab_engine::time::{Duration, Instant};
-use torrentlab_engine::torrent::{Config, Setup, Streams, Torrent};
+use torrentlab_engine::torrent::{Config, Setup, Streams};
 use torrentlab_engine::tracker::server::TrackerConfig;
 use torrentlab_engine::units::{Geometry, GeometryError, InfoHash, PeerId, PieceIndex};
 use torrentlab_scenarios::schema::{Behaviour, HostClass, Peers};
@@ -247,7 +247,7 @@ impl Cast for Torrents<'_> {
             choker,
             dice,
         };
-        Box::new(Torrent::new(setup, now))
+        self.registry.node(name, setup, now)
     }
 }
 

@@ -9,5 +9,6 @@ pub mod observe;
 pub mod queue;
 pub mod registry;
 pub mod run;
+pub mod script;
 pub mod swarm;
 pub mod trace;

@@ -5,8 +5,10 @@ use std::fmt;
 
 use torrentlab_engine::choker::{ChokeView, Choker, Slot, Standard, StandardConfig};
 use torrentlab_engine::dice::Dice;
+use torrentlab_engine::node::Node;
 use torrentlab_engine::picker::{Picker, Random, RarestFirst, Sequential};
 use torrentlab_engine::time::Instant;
+use torrentlab_engine::torrent::{Setup, Torrent};
 
 /// What a choker is made from.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +22,11 @@ pub struct ChokerSetup {
 type MakePicker = Box<dyn Fn() -> Box<dyn Picker> + Send + Sync>;
 type MakeChoker = Box<dyn Fn(&ChokerSetup, &mut Dice) -> Box<dyn Choker> + Send + Sync>;
 
-/// The strategies that scenarios can name.
+type MakeNode = Box<dyn Fn(Setup, Instant) -> Box<dyn Node> + Send + Sync>;
+
+/// The strategies that scenarios can name, and the nodes that take the engine's place.
 pub struct Registry {
+    nodes: BTreeMap<String, MakeNode>,
     pickers: BTreeMap<String, MakePicker>,
     chokers: BTreeMap<String, MakeChoker>,
 }
@@ -29,7 +34,8 @@ pub struct Registry {
 impl Default for Registry {
     /// The strategies that the engine ships.
     fn default() -> Self {
-        let mut registry = Self { pickers: BTreeMap::new(), chokers: BTreeMap::new() };
+        let mut registry =
+            Self { nodes: BTreeMap::new(), pickers: BTreeMap::new(), chokers: BTreeMap::new() };
         registry.register_picker("rarest-first", || Box::new(RarestFirst::default()));
         registry.register_picker("random", || Box::new(Random));
         registry.register_picker("sequential", || Box::new(Sequential));
@@ -58,6 +64,24 @@ impl Registry {
         make: impl Fn(&ChokerSetup, &mut Dice) -> Box<dyn Choker> + Send + Sync + 'static,
     ) {
         self.chokers.insert(name.to_owned(), Box::new(make));
+    }
+
+    /// Runs another node than the engine's on the hosts of `class`: a [`Script`](crate::script::Script), a decorated
+    /// engine, or somebody else's. `make` is given what the engine would be made from, at each stay of a host.
+    pub fn register_node(
+        &mut self,
+        class: &str,
+        make: impl Fn(Setup, Instant) -> Box<dyn Node> + Send + Sync + 'static,
+    ) {
+        self.nodes.insert(class.to_owned(), Box::new(make));
+    }
+
+    /// A new node for a host of `class` that joins at `now`.
+    pub fn node(&self, class: &str, setup: Setup, now: Instant) -> Box<dyn Node> {
+        match self.nodes.get(class) {
+            Some(make) => make(setup, now),
+            None => Box::new(Torrent::new(setup, now)),
+        }
     }
 
     /// The names of all pickers, in order.
