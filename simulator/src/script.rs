@@ -63,7 +63,7 @@ impl<P: FnMut(ConnId, Cue<'_>) -> Vec<Message> + Send> Script<P> {
             numwant: Some(0),
             key: 0,
         };
-        out.push(Output::Announce(Announce { tracker: 0, request }));
+        out.push(Output::Announce(Announce { tracker: 0, request: Box::new(request) }));
     }
 }
 
