@@ -2,7 +2,7 @@
 
 use torrentlab_engine::time::{Duration, Instant};
 
-use super::flow::{Chunk, End, Kind, State};
+use super::flow::{Chunk, End, Flow, Kind, State};
 use super::{NONE, NetEvent, Network, Notice, Parcel, Presence, Tcp};
 use crate::queue::Queue;
 
@@ -154,30 +154,35 @@ impl<M> Network<M> {
         notices: &mut Vec<Notice>,
     ) {
         let chunk = self.chunks.get_mut(id);
-        let (index, bytes, kind) = (chunk.flow, chunk.bytes, chunk.kind);
+        let (index, bytes, wire, kind) = (chunk.flow, chunk.bytes, chunk.wire, chunk.kind);
         let mut messages = std::mem::take(&mut chunk.messages);
-        let back = &self.flows[index as usize ^ 1];
-        let (open, conn, peer) = (back.open, back.conn, back.to);
-        let to = self.flows[index as usize].to;
-        if kind == Kind::Data {
-            self.hosts[to as usize].downlink.drained(chunk.wire);
-        }
+        let [flow, back] = both(&mut self.flows, index);
+        let (to, conn, peer, open) = (flow.to, back.conn, back.to, back.open);
+        let receiver = &mut self.hosts[to as usize];
         self.totals.in_transit -= u64::from(bytes);
+        if kind == Kind::Data {
+            receiver.downlink.drained(wire);
+        }
         if open {
             self.totals.delivered += u64::from(bytes);
-            self.acknowledge(now, id, queue);
+            receiver.downlink.received_bytes += u64::from(wire);
+            flow.unacked += segments(bytes, self.tcp.mss);
+            receiver.uplink.charge(now, self.tcp.acknowledge(&mut flow.unacked));
             if !messages.is_empty() {
                 let parcel = Parcel { messages, back: index ^ 1 };
                 notices.push(Notice::Messages { host: to, conn, peer, parcel });
             }
-            if let Kind::End(how) = kind {
-                self.end(now, index ^ 1, None, queue);
-                notices.push(Notice::Closed { host: to, conn, how });
-            }
         } else {
             self.totals.lost += u64::from(bytes);
             messages.clear(&mut self.messages);
-            self.chunks.remove(id);
+        }
+        match kind {
+            Kind::Data if open => self.send_credit(now, id, queue),
+            _ => _ = self.chunks.remove(id),
+        }
+        if let (true, Kind::End(how)) = (open, kind) {
+            self.end(now, index ^ 1, None, queue);
+            notices.push(Notice::Closed { host: to, conn, how });
         }
         if kind == Kind::Data {
             self.admit(now, to, queue);
@@ -185,23 +190,11 @@ impl<M> Network<M> {
         self.release(index);
     }
 
-    /// The receiver's system acknowledges a chunk; one latency later its bytes are the window's again.
-    fn acknowledge<E: Copy + From<NetEvent>>(&mut self, now: Instant, id: u32, queue: &mut Queue<E>) {
-        let (tcp, chunk) = (self.tcp, self.chunks.get_mut(id));
+    /// One latency later the bytes of a chunk are the window's again.
+    fn send_credit<E: Copy + From<NetEvent>>(&mut self, now: Instant, id: u32, queue: &mut Queue<E>) {
+        let chunk = self.chunks.get_mut(id);
         let index = chunk.flow;
         let flow = &mut self.flows[index as usize];
-        let receiver = &mut self.hosts[flow.to as usize];
-        receiver.downlink.received_bytes += u64::from(chunk.wire);
-        flow.unacked += segments(chunk.bytes, tcp.mss);
-        if tcp.segments_per_ack > 0 && flow.unacked >= tcp.segments_per_ack {
-            let acks = flow.unacked / tcp.segments_per_ack;
-            receiver.uplink.charge(now, acks * tcp.header);
-            flow.unacked -= acks * tcp.segments_per_ack;
-        }
-        if chunk.kind != Kind::Data {
-            self.chunks.remove(id);
-            return;
-        }
         chunk.at = now + flow.latency;
         chunk.kind = Kind::Credit;
         let first = flow.credits.is_empty();
@@ -284,6 +277,12 @@ impl<M> Network<M> {
         let lands = self.set_out(leaves, from, id, leaves);
         queue.push(lands, NetEvent::Landed(id).into());
     }
+}
+
+/// A flow and the one that leads back.
+fn both(flows: &mut [Flow], index: u32) -> [&mut Flow; 2] {
+    let [one, other] = &mut flows.as_chunks_mut().0[index as usize / 2];
+    if index.is_multiple_of(2) { [one, other] } else { [other, one] }
 }
 
 /// Segments that carry `bytes`.

@@ -51,8 +51,8 @@ pub struct Host {
     /// How often it joined.
     pub stay: u32,
     slots: ConnSlots,
-    /// The flow that leads out of each connection, by slot; [`NO_FLOW`] where there is none.
-    flows: Vec<u32>,
+    /// The last connection in each slot, and the flow that leads out of it; [`NO_FLOW`] when it is closed.
+    flows: Vec<(ConnId, u32)>,
 }
 
 /// What is left of [`Links`] when the links are made.
@@ -84,24 +84,28 @@ impl Host {
     /// Names a connection whose way out is `flow`.
     pub fn open(&mut self, flow: u32) -> ConnId {
         let conn = self.slots.open();
-        self.flows.resize(self.flows.len().max(conn.slot() + 1), NO_FLOW);
-        self.flows[conn.slot()] = flow;
+        match self.flows.get_mut(conn.slot()) {
+            Some(closed) => *closed = (conn, flow),
+            // Slots are dense: this is the next one.
+            None => self.flows.push((conn, flow)),
+        }
         conn
     }
 
     pub fn close(&mut self, conn: ConnId) {
         self.slots.close(conn);
-        self.flows[conn.slot()] = NO_FLOW;
+        self.flows[conn.slot()].1 = NO_FLOW;
     }
 
     /// The way out of an open connection.
     pub fn flow_of(&self, conn: ConnId) -> Option<u32> {
-        self.slots.is_open(conn).then(|| self.flows[conn.slot()])
+        let &(open, flow) = self.flows.get(conn.slot())?;
+        (open == conn && flow != NO_FLOW).then_some(flow)
     }
 
     /// The ways out of all open connections, by slot.
     pub fn open_flows(&self) -> Vec<u32> {
-        self.flows.iter().copied().filter(|&flow| flow != NO_FLOW).collect()
+        self.flows.iter().map(|&(_, flow)| flow).filter(|&flow| flow != NO_FLOW).collect()
     }
 
     /// How late the next thing that is sent will be.

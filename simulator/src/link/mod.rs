@@ -52,6 +52,18 @@ pub struct Tcp {
     pub initial_window: u32,
 }
 
+impl Tcp {
+    /// Acknowledges what may be of so many segments: the bytes that this takes.
+    fn acknowledge(&self, unacked: &mut u32) -> u32 {
+        if self.segments_per_ack == 0 || *unacked < self.segments_per_ack {
+            return 0;
+        }
+        let acks = *unacked / self.segments_per_ack;
+        *unacked %= self.segments_per_ack;
+        acks * self.header
+    }
+}
+
 /// Something that the network wants to be told of at its time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NetEvent {

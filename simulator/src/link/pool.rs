@@ -38,14 +38,15 @@ impl Default for Fifo {
 impl<T> Pool<T> {
     /// Stores `value`; where.
     pub fn insert(&mut self, value: T) -> u32 {
-        let slot = Slot { value: Some(value), next: NIL };
         match self.free {
             NIL => {
-                self.slots.push(slot);
+                self.slots.push(Slot { value: Some(value), next: NIL });
                 self.slots.len() as u32 - 1
             }
             index => {
-                self.free = std::mem::replace(&mut self.slots[index as usize], slot).next;
+                let slot = &mut self.slots[index as usize];
+                self.free = slot.next;
+                slot.value = Some(value);
                 index
             }
         }

@@ -64,6 +64,9 @@ impl Uplink {
     /// Takes the link time of something small that is sent at once: a few messages of a flow that has nothing else
     /// to send, or acknowledgements. The active flows pay for it at the next departure, or for each full segment.
     pub fn charge(&mut self, now: Instant, bytes: u32) {
+        if bytes == 0 {
+            return;
+        }
         self.advance(now);
         self.sent_bytes += u64::from(bytes);
         self.debt += self.time_of(bytes);

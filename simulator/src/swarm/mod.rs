@@ -132,7 +132,10 @@ pub struct Swarm<'c> {
 }
 
 struct Host {
+    // What every delivery reads comes first, side by side in memory.
     node: Option<Box<dyn Node>>,
+    /// The time of the pending timer event.
+    timer: Instant,
     storage: Storage,
     class: u16,
     index: u32,
@@ -140,8 +143,6 @@ struct Host {
     /// Whether it wants more than it came with and has not left for good.
     wanting: bool,
     deadlines: Deadlines,
-    /// The time of the pending timer event.
-    timer: Instant,
 }
 
 /// What happens at a time.
