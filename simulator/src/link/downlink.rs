@@ -134,6 +134,14 @@ mod tests {
     }
 
     #[test]
+    fn something_small_passes_an_idle_link_at_once_and_takes_its_time_from_the_next() {
+        let mut link = Downlink::new(Some(1_000_000));
+        assert_eq!(link.land(at(100), at(100), 1_000, true), None);
+        assert_eq!(link.land(at(100), at(100), 1_000, true), Some(at(102)), "the link is busy for 1 ms");
+        assert_eq!(link.land(at(102), at(102), 5_000, false), Some(at(107)));
+    }
+
+    #[test]
     fn room_is_bounded_but_one_chunk_always_fits() {
         let mut link = Downlink::new(Some(1_000));
         assert!(link.admits(5_000, 3_000));
