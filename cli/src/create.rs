@@ -11,6 +11,7 @@ use torrentlab_engine::net::{Access, FileSpan, Storage, hash_all};
 use torrentlab_engine::units::Geometry;
 use torrentlab_scenarios::units::Size;
 
+use crate::print::data;
 use crate::progress::Progress;
 use crate::{Exit, Failure};
 
@@ -30,6 +31,9 @@ pub(crate) struct Args {
     /// Peers are to come from the trackers alone (BEP 27)
     #[arg(long)]
     private: bool,
+    /// Words that the torrent file carries for whoever looks into it
+    #[arg(long, value_name = "TEXT")]
+    comment: Option<String>,
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
@@ -44,6 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let options = Options {
         private: args.private,
         tiers: args.announce.iter().map(|url| vec![url.clone()]).collect(),
+        comment: args.comment.clone(),
         quiet: args.quiet,
     };
     let (meta, bytes) = source.torrent(piece_len, options)?;
@@ -61,9 +66,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
             "piece_bytes": piece_len,
             "files": source.spans.len(),
         });
-        println!("{line}");
+        data(line)?;
     } else {
-        println!("{}  {}", meta.info_hash(), output.display());
+        data(format_args!("{}  {}", meta.info_hash(), output.display()))?;
     }
     Ok(Exit::Done)
 }
@@ -83,6 +88,7 @@ pub(crate) struct Source {
 pub(crate) struct Options {
     pub private: bool,
     pub tiers: Vec<Vec<String>>,
+    pub comment: Option<String>,
     pub quiet: bool,
 }
 
@@ -119,6 +125,7 @@ impl Source {
             hashes,
             private: options.private,
             tiers: options.tiers,
+            comment: options.comment,
             created_by: Some(concat!("torrentlab ", env!("CARGO_PKG_VERSION")).to_owned()),
         };
         let bytes =
@@ -154,6 +161,10 @@ fn content_of(path: &Path) -> Result<(PathBuf, Vec<FileSpan>, Content), Failure>
         let (folder, name) = (path.parent().unwrap_or(Path::new("/")), path.file_name().unwrap_or_default());
         let len = length(path)?;
         return Ok((folder.to_owned(), vec![span(name.into(), len)], Content::File(len)));
+    }
+    if !path.is_dir() {
+        let error = anyhow!("{} is neither a file nor a folder", path.display());
+        return Err(Failure::input(error, "give the path of a file or folder"));
     }
     let mut found = Vec::new();
     walk(path, &mut Vec::new(), &mut found)?;

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use crate::print::note;
+
 /// The exit codes, the same for every command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
@@ -50,9 +52,9 @@ impl Failure {
 
     /// Tells the user.
     pub(crate) fn report(&self) -> Exit {
-        eprintln!("error: {:#}", self.error);
+        note(format_args!("error: {:#}", self.error));
         if let Some(hint) = &self.hint {
-            eprintln!("hint: {hint}");
+            note(format_args!("hint: {hint}"));
         }
         self.exit
     }

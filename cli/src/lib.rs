@@ -3,6 +3,7 @@
 //! What a command finds goes to stdout; progress, notes and errors go to stderr. Every error says what to do, on a
 //! line that begins with `hint:`.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 #![expect(clippy::disallowed_types, reason = "the command line lives in the real world")]
 
 mod cost;
@@ -11,8 +12,10 @@ mod failure;
 mod get;
 mod lab;
 mod payload;
+mod print;
 mod progress;
 mod report;
+mod results;
 mod run;
 mod scenarios;
 mod seed;

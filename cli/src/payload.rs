@@ -1,14 +1,14 @@
 //! Real content for a simulation: files mapped into memory, one copy for all hosts.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use torrentlab_engine::metainfo::Metainfo;
+use torrentlab_engine::net::FileSpan;
 use torrentlab_simulator::content::RealContent;
 
 use crate::create::{Options, Source};
-use crate::{Failure, show};
+use crate::{Failure, seed, show};
 
 /// The content at `path`, cut into pieces of `piece_len` bytes and hashed.
 pub(crate) fn of_path(path: &Path, piece_len: u32, quiet: bool) -> Result<RealContent, Failure> {
@@ -18,26 +18,17 @@ pub(crate) fn of_path(path: &Path, piece_len: u32, quiet: bool) -> Result<RealCo
     Ok(RealContent { metainfo, parts: files.map(|(path, len)| map(&path, len)).collect::<Result<_, _>>()? })
 }
 
-/// The content of a torrent file, which lies at `data` as `seed --data` takes it. What differs from the hashes shows
-/// when a host checks it.
-pub(crate) fn of_torrent(torrent: &Path, data: &Path) -> Result<RealContent, Failure> {
+/// The content of a torrent file, which lies at `data` as `seed --data` takes it.
+pub(crate) fn of_torrent(torrent: &Path, data: &Path, quiet: bool) -> Result<RealContent, Failure> {
     let metainfo = show::load(torrent)?;
-    let place = place_of(&metainfo, data);
-    let files = metainfo.files().iter().map(|file| {
-        if file.padding {
-            return Ok(Bytes::from(vec![0; file.len as usize]));
-        }
-        let below: PathBuf = file.path[1..].iter().collect();
-        map(&if below.as_os_str().is_empty() { place.clone() } else { place.join(below) }, file.len)
-    });
-    let parts = files.collect::<Result<_, Failure>>()?;
+    seed::whole(&metainfo, data, quiet)?;
+    let (root, spans) = seed::place(data, &metainfo).files(&metainfo);
+    let part = |span: &FileSpan| match span.padding {
+        true => Ok(Bytes::from(vec![0; span.len as usize])),
+        false => map(&root.join(&span.path), span.len),
+    };
+    let parts = spans.iter().map(part).collect::<Result<_, _>>()?;
     Ok(RealContent { metainfo, parts })
-}
-
-/// `data` itself, or what has the torrent's name in it.
-fn place_of(metainfo: &Metainfo, data: &Path) -> PathBuf {
-    let named = data.join(metainfo.name());
-    if named.exists() { named } else { data.to_owned() }
 }
 
 /// A file of `len` bytes, mapped.

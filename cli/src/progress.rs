@@ -6,42 +6,80 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
+use crate::print::note;
+
 /// How often the bar is drawn.
 pub const TICK: Duration = Duration::from_millis(250);
 /// How often a line is written where a bar cannot be drawn.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
+/// What is counted.
+#[derive(Clone, Copy)]
+pub enum Unit {
+    Bytes,
+    Hosts,
+}
+
+impl Unit {
+    fn template(self) -> &'static str {
+        match self {
+            Self::Bytes => "{prefix:>9} {wide_bar} {bytes}/{total_bytes} {msg}",
+            Self::Hosts => "{prefix:>9} {wide_bar} {pos}/{len} finished {msg}",
+        }
+    }
+
+    fn show(self, done: u64, total: u64) -> String {
+        match self {
+            Self::Bytes => format!("{}/{}", HumanBytes(done), HumanBytes(total)),
+            Self::Hosts => format!("{done}/{total} finished"),
+        }
+    }
+}
+
 /// A bar on a terminal, a line every five seconds elsewhere, nothing when it is to be quiet.
 pub enum Progress {
     Bar(ProgressBar),
-    Lines { what: &'static str, total: u64, last: Instant },
+    Lines { what: &'static str, unit: Unit, total: u64, last: Instant },
     Quiet,
 }
 
 impl Progress {
     /// Progress of `what` through `total` bytes.
     pub fn new(what: &'static str, total: u64, quiet: bool) -> Self {
+        Self::counting(what, Unit::Bytes, total, quiet)
+    }
+
+    /// Progress of `what` through `total` of something.
+    pub fn counting(what: &'static str, unit: Unit, total: u64, quiet: bool) -> Self {
         if quiet {
             return Self::Quiet;
         }
         if !stderr().is_terminal() {
-            return Self::Lines { what, total, last: Instant::now() };
+            return Self::Lines { what, unit, total, last: Instant::now() };
         }
-        let style = ProgressStyle::with_template("{prefix:>9} {wide_bar} {bytes}/{total_bytes} {msg}")
-            .expect("a valid template");
+        let style = ProgressStyle::with_template(unit.template()).expect("a valid template");
         Self::Bar(ProgressBar::new(total).with_style(style).with_prefix(what))
     }
 
-    /// So many bytes are done.
+    /// There is so much to do, as it turns out.
+    pub fn set_total(&mut self, new: u64) {
+        match self {
+            Self::Bar(bar) => bar.set_length(new),
+            Self::Lines { total, .. } => *total = new,
+            Self::Quiet => {}
+        }
+    }
+
+    /// So much is done.
     pub fn set(&mut self, done: u64, details: impl FnOnce() -> String) {
         match self {
             Self::Bar(bar) => {
                 bar.set_position(done);
                 bar.set_message(details());
             }
-            Self::Lines { what, total, last } if last.elapsed() >= LINE_EVERY => {
+            Self::Lines { what, unit, total, last } if last.elapsed() >= LINE_EVERY => {
                 *last = Instant::now();
-                eprintln!("{what} {}/{} {}", HumanBytes(done), HumanBytes(*total), details());
+                note(format_args!("{what} {} {}", unit.show(done, *total), details()));
             }
             Self::Lines { .. } | Self::Quiet => {}
         }
@@ -50,8 +88,8 @@ impl Progress {
     /// Says something beside it.
     pub fn note(&self, text: &str) {
         match self {
-            Self::Bar(bar) => bar.suspend(|| eprintln!("{text}")),
-            Self::Lines { .. } => eprintln!("{text}"),
+            Self::Bar(bar) => bar.suspend(|| note(text)),
+            Self::Lines { .. } => note(text),
             Self::Quiet => {}
         }
     }

@@ -1,22 +1,27 @@
 //! `torrentlab run`
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, stderr};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context as _, anyhow};
-use indicatif::{ProgressBar, ProgressStyle};
-use torrentlab_reports::record::{RunRecord, Summary};
-use torrentlab_reports::{aggregate, aggregate_table, summary_table, write_report};
-use torrentlab_scenarios::Scenario;
+use anyhow::anyhow;
+use torrentlab_reports::record::Summary;
+use torrentlab_reports::{aggregate, aggregate_table, summary_table};
 use torrentlab_scenarios::units::Size;
+use torrentlab_scenarios::{Loaded, Scenario};
+use torrentlab_simulator::build::{BuildError, check};
 use torrentlab_simulator::content::RealContent;
 use torrentlab_simulator::registry::Registry;
-use torrentlab_simulator::run::{News, Progress, RunError, RunOptions, run as simulate, side_by_side};
+use torrentlab_simulator::run::{
+    News, Progress as Reached, RunError, RunOptions, run as simulate, side_by_side,
+};
 
 use crate::cost::Stopwatch;
-use crate::{Exit, Failure, payload};
+use crate::print::{data, note};
+use crate::progress::{Progress, Unit};
+use crate::results::Results;
+use crate::{Exit, Failure, payload, share};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -56,70 +61,95 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
-    let mut sets = args.sets.clone();
-    sets.extend(args.seed.map(|seed| format!("seed={seed}")));
-    let loaded = torrentlab_scenarios::load(&args.scenario, &sets).map_err(|error| Failure::told(&error))?;
-    let mut scenario = loaded.scenario;
-    let content = content(args, &scenario)?;
+    let Loaded { mut scenario, source } = args.load()?;
+    let point = |error: &BuildError| Failure::told(&source.error(&error.field, &error.what, &error.hint));
+    check(&scenario, registry).map_err(|error| point(&error))?;
+    let content = args.content(&scenario)?;
     if let Some(real) = &content {
         let geometry = real.metainfo.geometry();
         scenario.content.size = Size::from_bytes(geometry.total_len());
         scenario.content.piece_size = Size::from_bytes(u64::from(geometry.piece_len()));
     }
-    let scenario = &scenario;
-    let options = RunOptions { content: content.as_ref(), ..RunOptions::default() };
-    let first = u64::from(scenario.seed);
-    let seeds: Vec<u64> = (first..first + u64::from(args.runs)).collect();
-    let folder = args.out.join(&scenario.name);
-    if !args.quiet && !args.json {
-        eprintln!("{}", headline(scenario, &seeds));
+    let seeds = seeds(u64::from(scenario.seed), args.runs)?;
+    let results = Results::claim(&args.out, &scenario.name)?;
+    if !args.is_quiet() {
+        note(headline(&scenario, &seeds));
     }
-
-    let bar = Bar::new(args.quiet);
-    let threads = args.threads.map_or_else(processors, |threads| threads as usize);
-    let mut results: BTreeMap<u64, Result<Summary, Failure>> = BTreeMap::new();
-    let work = |seed, tell: &mut dyn FnMut(Progress)| {
-        let stopwatch = Stopwatch::start();
-        let outcome = simulate(scenario, seed, registry, &options, tell);
-        outcome.map(|mut outcome| {
-            let summary = &outcome.record.summary;
-            outcome.record.cost = Some(stopwatch.cost(summary.events, summary.blocks));
-            outcome
-        })
-    };
-    side_by_side(&seeds, threads, work, |news| match news {
-        News::Progress(progress) => bar.show(progress),
-        News::Done(seed, outcome) => {
-            let result = match outcome {
-                Ok(outcome) if outcome.corrupt > 0 => Err(corrupt(seed, outcome.corrupt)),
-                Ok(outcome) => keep(&outcome.record, &folder.join(seed.to_string())),
-                Err(error) => Err(failed(args, error)),
-            };
-            results.insert(seed, result);
+    let stop = stop_on_signal()?;
+    let options = RunOptions { content: content.as_ref(), stop: Some(&stop), ..RunOptions::default() };
+    let job = Job { scenario: &scenario, registry, options, results: &results };
+    let mut ended = Ended::default();
+    for (seed, result) in job.run_all(args, &seeds) {
+        match result {
+            Ok(summary) => ended.summaries.push(summary),
+            Err(Trouble::Run(RunError::Stopped)) => {}
+            // It is the same for every seed.
+            Err(Trouble::Run(RunError::Build(error))) => return Err(point(&error)),
+            Err(trouble) => ended.failures.push(trouble.explain(args, seed)),
         }
-    });
-    bar.finish();
-    let summaries: Vec<Summary> = results.into_values().collect::<Result<_, _>>()?;
-    let last = folder.join(summaries.last().map_or(first, |summary| summary.seed).to_string());
-    point_latest(&args.out, &last)?;
-    tell(args, &summaries, &folder, &last)?;
-    let capped = summaries.iter().any(|summary| summary.ended_by == "time_cap");
-    Ok(if capped { Exit::Inconclusive } else { Exit::Done })
+    }
+    ended.tell(args, &results)?;
+    ended.failures.iter().for_each(|failure| _ = failure.report());
+    if stop.load(Ordering::Relaxed) {
+        note(format_args!(
+            "interrupted: {} of {} runs ended before and are kept",
+            ended.summaries.len(),
+            args.runs
+        ));
+    }
+    Ok(ended.exit(stop.load(Ordering::Relaxed)))
 }
 
-/// The real content to distribute, if any.
-fn content(args: &Args, scenario: &Scenario) -> Result<Option<RealContent>, Failure> {
-    match (&args.payload, &args.torrent, &args.data) {
-        (Some(path), ..) => {
-            let piece_size = scenario.content.piece_size;
-            let piece_len = u32::try_from(piece_size.bytes()).map_err(|error| {
-                Failure::input(error, format!("pieces of {piece_size} are too long: set content.piece_size"))
-            })?;
-            payload::of_path(path, piece_len, args.quiet || args.json).map(Some)
-        }
-        (None, Some(torrent), Some(data)) => payload::of_torrent(torrent, data).map(Some),
-        _ => Ok(None),
+impl Args {
+    fn is_quiet(&self) -> bool {
+        self.quiet || self.json
     }
+
+    fn load(&self) -> Result<Loaded, Failure> {
+        let mut sets = self.sets.clone();
+        sets.extend(self.seed.map(|seed| format!("seed={seed}")));
+        torrentlab_scenarios::load(&self.scenario, &sets).map_err(|error| Failure::told(&error))
+    }
+
+    /// The real content to distribute, if any.
+    fn content(&self, scenario: &Scenario) -> Result<Option<RealContent>, Failure> {
+        match (&self.payload, &self.torrent, &self.data) {
+            (Some(path), ..) => {
+                let piece_size = scenario.content.piece_size;
+                let piece_len = u32::try_from(piece_size.bytes()).map_err(|error| {
+                    Failure::input(
+                        error,
+                        format!("pieces of {piece_size} are too long: set content.piece_size"),
+                    )
+                })?;
+                payload::of_path(path, piece_len, self.is_quiet()).map(Some)
+            }
+            (None, Some(torrent), Some(data)) => {
+                payload::of_torrent(torrent, data, self.is_quiet()).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The command that repeats the run with this seed.
+    fn replay(&self, seed: u64) -> String {
+        let mut command = format!("torrentlab run {} --seed {seed}", self.scenario);
+        self.sets.iter().for_each(|set| command += &format!(" --set '{set}'"));
+        for (name, path) in [("payload", &self.payload), ("torrent", &self.torrent), ("data", &self.data)] {
+            command.extend(path.iter().map(|path| format!(" --{name} '{}'", path.display())));
+        }
+        command
+    }
+}
+
+/// A seed is a number of 32 bits, the last one too.
+fn seeds(first: u64, runs: u32) -> Result<Vec<u64>, Failure> {
+    let seeds = first..first + u64::from(runs);
+    if seeds.end > u64::from(u32::MAX) + 1 {
+        let error = anyhow!("the seeds of {runs} runs from {first} on go beyond {}", u32::MAX);
+        return Err(Failure::input(error, "begin with a smaller --seed"));
+    }
+    Ok(seeds.collect())
 }
 
 /// What runs, so that it can be repeated.
@@ -132,103 +162,179 @@ fn headline(scenario: &Scenario, seeds: &[u64]) -> String {
     format!("torrentlab {}: {}, {hosts} hosts, {seeds}", env!("CARGO_PKG_VERSION"), scenario.name)
 }
 
-/// Writes a run's record, plots and page.
-fn keep(record: &RunRecord, dir: &Path) -> Result<Summary, Failure> {
-    let hint = "choose a folder that can be written with --out";
-    record.write(dir).map_err(|error| Failure::failed(error, hint))?;
-    write_report(record, dir).map_err(|error| Failure::failed(error, hint))?;
-    Ok(record.summary.clone())
+/// A flag that is set when the user or the system wants the program to end.
+fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
+    let runtime = share::runtime()?;
+    let interrupted = {
+        let _entered = runtime.enter();
+        share::interrupted()?
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it waits for what may never come, and ends with the program"
+    )]
+    std::thread::spawn(move || {
+        runtime.block_on(interrupted);
+        flag.store(true, Ordering::Relaxed);
+    });
+    Ok(stop)
 }
 
-fn corrupt(seed: u64, hosts: u32) -> Failure {
-    let error = anyhow!("seed {seed}: the content of {hosts} hosts differs from the original");
-    Failure::failed(error, "this is a defect of torrentlab: please report it with the scenario and the seed")
+/// What is to be run, with any seed.
+struct Job<'a> {
+    scenario: &'a Scenario,
+    registry: &'a Registry,
+    options: RunOptions<'a>,
+    results: &'a Results,
 }
 
-fn failed(args: &Args, error: RunError) -> Failure {
-    match error {
-        RunError::Build(error) => Failure::told(&error),
-        RunError::Invariant { seed, what } => {
-            let sets: String = args.sets.iter().map(|set| format!(" --set '{set}'")).collect();
-            let replay = format!("replay it with: torrentlab run {} --seed {seed}{sets}", args.scenario);
-            Failure::failed(anyhow!("seed {seed}: invariant: {what}"), replay)
+/// Why a run has no result.
+enum Trouble {
+    Run(RunError),
+    Corrupt(u32),
+    Kept(Failure),
+}
+
+impl Job<'_> {
+    /// Runs all `seeds`, several side by side; what came of each.
+    fn run_all(&self, args: &Args, seeds: &[u64]) -> BTreeMap<u64, Result<Summary, Trouble>> {
+        let mut board = Board::new(seeds.len(), args.is_quiet());
+        let mut results = BTreeMap::new();
+        let work = |seed, tell: &mut dyn FnMut(Reached)| self.run(seed, tell);
+        side_by_side(seeds, args.threads.map_or_else(processors, |threads| threads as usize), work, |news| {
+            match news {
+                News::Progress(reached) => board.show(reached),
+                News::Done(seed, result) => {
+                    results.insert(seed, result);
+                    board.ended(results.len());
+                }
+            }
+        });
+        board.progress.finish();
+        results
+    }
+
+    /// Runs once and keeps the result, so that an end of the program does not take it along.
+    fn run(&self, seed: u64, tell: &mut dyn FnMut(Reached)) -> Result<Summary, Trouble> {
+        let stopwatch = Stopwatch::start();
+        let outcome = simulate(self.scenario, seed, self.registry, &self.options, tell);
+        let mut outcome = outcome.map_err(Trouble::Run)?;
+        let summary = &outcome.record.summary;
+        outcome.record.cost = Some(stopwatch.cost(summary.events, summary.blocks));
+        self.results.keep(&outcome.record).map_err(Trouble::Kept)?;
+        match outcome.corrupt {
+            0 => Ok(outcome.record.summary),
+            hosts => Err(Trouble::Corrupt(hosts)),
         }
-        error => Failure::failed(error, "please report this"),
     }
 }
 
-/// Makes `out/latest` point at `dir`.
-fn point_latest(out: &Path, dir: &Path) -> Result<(), Failure> {
-    let link = out.join("latest");
-    let target = dir.strip_prefix(out).unwrap_or(dir);
-    let _ = std::fs::remove_file(&link);
-    std::os::unix::fs::symlink(target, &link)
-        .with_context(|| format!("cannot make the link {}", link.display()))
-        .map_err(|error| {
-            Failure::failed(error, "remove what is in its way, or choose another folder with --out")
-        })
+impl Trouble {
+    fn explain(self, args: &Args, seed: u64) -> Failure {
+        let defect = |what: String| {
+            let hint = format!("this is a defect of torrentlab: report it with `{}`", args.replay(seed));
+            Failure::failed(anyhow!("seed {seed}: {what}"), hint)
+        };
+        match self {
+            Self::Kept(failure) => failure,
+            Self::Corrupt(hosts) => defect(format!("the content of {hosts} hosts differs from the original")),
+            Self::Run(RunError::Invariant { what, .. }) => defect(format!("invariant: {what}")),
+            Self::Run(error) => defect(error.to_string()),
+        }
+    }
 }
 
-/// Prints the result, and where it is.
-fn tell(args: &Args, summaries: &[Summary], folder: &Path, last: &Path) -> Result<(), Failure> {
-    let json = |text: Result<String, _>| text.map_err(|error| Failure::failed(error, "please report this"));
-    if let [summary] = summaries {
-        if args.json {
-            println!("{}", json(serde_json::to_string_pretty(summary))?);
-            return Ok(());
+/// How the runs ended, in the order of their seeds.
+#[derive(Default)]
+struct Ended {
+    summaries: Vec<Summary>,
+    failures: Vec<Failure>,
+}
+
+impl Ended {
+    /// Prints the result, as far as there is one, and where it is.
+    fn tell(&self, args: &Args, results: &Results) -> Result<(), Failure> {
+        let Some(last) = self.summaries.last() else { return Ok(()) };
+        results.point_latest(last.seed)?;
+        let table = if args.runs > 1 {
+            let all = aggregate(&self.summaries);
+            results.keep_aggregate(&all)?;
+            if args.json { json(serde_json::to_string_pretty(&all))? } else { aggregate_table(&all) }
+        } else if args.json {
+            json(serde_json::to_string_pretty(last))?
+        } else {
+            summary_table(last)
+        };
+        data(table)?;
+        if !args.is_quiet() {
+            let dir = results.of_seed(last.seed);
+            let (plots, page) = (dir.join("plots"), dir.join("report.html"));
+            note(format_args!(
+                "\ntables: {}\nplots:  {}\npage:   {}",
+                dir.display(),
+                plots.display(),
+                page.display()
+            ));
+            if args.runs > 1 {
+                note(format_args!("over all runs: {}", results.folder().join("aggregate.csv").display()));
+            }
         }
-        println!("{}", summary_table(summary));
-    } else {
-        let all = aggregate(summaries);
-        all.write(folder).map_err(|error| Failure::failed(error, "choose another folder with --out"))?;
-        if args.json {
-            println!("{}", json(serde_json::to_string_pretty(&all))?);
-            return Ok(());
-        }
-        println!("{}", aggregate_table(&all));
+        Ok(())
     }
-    if !args.quiet {
-        eprintln!(
-            "\ntables: {}\nplots:  {}\npage:   {}",
-            last.display(),
-            last.join("plots").display(),
-            last.join("report.html").display()
-        );
-        if summaries.len() > 1 {
-            eprintln!("over all runs: {}", folder.join("aggregate.csv").display());
+
+    fn exit(&self, interrupted: bool) -> Exit {
+        if interrupted {
+            Exit::Interrupted
+        } else if !self.failures.is_empty() {
+            Exit::Failed
+        } else if self.summaries.iter().any(|summary| summary.ended_by == "time_cap") {
+            Exit::Inconclusive
+        } else {
+            Exit::Done
         }
     }
-    Ok(())
+}
+
+fn json(text: serde_json::Result<String>) -> Result<String, Failure> {
+    text.map_err(|error| Failure::failed(error, "please report this"))
 }
 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Progress in simulated time and finished hosts; a line now and then where no bar can be drawn.
-struct Bar {
-    bar: ProgressBar,
+/// Progress of all runs together: hosts that have finished, and simulated time.
+struct Board {
+    progress: Progress,
+    runs: usize,
+    ended: usize,
+    /// Hosts that have finished in each run.
+    finished: BTreeMap<u64, u32>,
 }
 
-impl Bar {
-    fn new(quiet: bool) -> Self {
-        if quiet || !stderr().is_terminal() {
-            return Self { bar: ProgressBar::hidden() };
-        }
-        let template = "{spinner} {wide_bar} {pos}/{len} finished  {msg}";
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = ProgressBar::new(0).with_style(style);
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar }
+impl Board {
+    fn new(runs: usize, quiet: bool) -> Self {
+        let progress = Progress::counting("running", Unit::Hosts, 0, quiet);
+        Self { progress, runs, ended: 0, finished: BTreeMap::new() }
     }
 
-    fn show(&self, progress: Progress) {
-        self.bar.set_length(u64::from(progress.total));
-        self.bar.set_position(u64::from(progress.completed));
-        self.bar.set_message(format!("seed {}, {:.0} s simulated", progress.seed, progress.simulated_s));
+    fn show(&mut self, reached: Reached) {
+        self.finished.insert(reached.seed, reached.completed);
+        self.progress.set_total(u64::from(reached.total) * self.runs as u64);
+        let (runs, ended) = (self.runs, self.ended);
+        self.progress.set(self.finished.values().copied().map(u64::from).sum(), || {
+            let time = format!("after {:.0} s simulated", reached.simulated_s);
+            if runs == 1 {
+                time
+            } else {
+                format!("{time} (seed {}), {ended} of {runs} runs ended", reached.seed)
+            }
+        });
     }
 
-    fn finish(self) {
-        self.bar.finish_and_clear();
+    fn ended(&mut self, runs: usize) {
+        self.ended = runs;
     }
 }

@@ -3,6 +3,7 @@
 use comfy_table::{ContentArrangement, Table, presets};
 use torrentlab_scenarios::catalogue;
 
+use crate::print::data;
 use crate::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -13,24 +14,25 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     match &args.name {
-        None => println!("{}", table()),
+        None => data(table())?,
         Some(name) => {
             let entry = catalogue().iter().find(|entry| entry.name == *name);
             let unknown = || anyhow::anyhow!("there is no scenario {name:?} in the catalogue");
             let entry = entry.ok_or_else(unknown);
             let entry = entry.map_err(|error| Failure::input(error, "`torrentlab scenarios` lists them"))?;
-            print!("{}", entry.text);
+            data(entry.text.trim_end())?;
         }
     }
     Ok(Exit::Done)
 }
 
-fn table() -> Table {
+/// The names and questions, without the blanks that pad the last column.
+fn table() -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["scenario", "its question"]);
     for entry in catalogue() {
         table.add_row([entry.name, &entry.question]);
     }
-    table
+    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }

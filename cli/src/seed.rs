@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
+use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::metainfo::Metainfo;
 use torrentlab_engine::net::{Access, Content, Place};
 use torrentlab_scenarios::units::Rate;
@@ -26,17 +27,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let meta = show::load(&args.torrent)?;
-    let content =
-        Content::open(&meta, place(&args.data, &meta), Access::Read).map_err(share::storage_failure)?;
-    let have = share::check(&content, args.common.quiet)?;
-    if !have.is_full() {
-        let (count, all) = (have.count(), have.len());
-        let error = anyhow!("{} has {count} of {all} pieces of this torrent", args.data.display());
-        return Err(Failure::failed(
-            error,
-            "give the path of the whole content, or fetch the rest with `torrentlab get`",
-        ));
-    }
+    let (content, have) = whole(&meta, &args.data, args.common.quiet)?;
     let share = Share {
         common: &args.common,
         meta: &meta,
@@ -50,8 +41,19 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     share::runtime()?.block_on(share.run())
 }
 
+/// The content of a torrent, which must be at `data` in whole, and the pieces that are there: all.
+pub(crate) fn whole(meta: &Metainfo, data: &Path, quiet: bool) -> Result<(Content, Bitfield), Failure> {
+    let content = Content::open(meta, place(data, meta), Access::Read).map_err(share::storage_failure)?;
+    let have = share::check(&content, quiet)?;
+    if have.is_full() {
+        return Ok((content, have));
+    }
+    let error = anyhow!("{} has {} of {} pieces of this torrent", data.display(), have.count(), have.len());
+    Err(Failure::input(error, "give the path of the whole content, or fetch the rest with `torrentlab get`"))
+}
+
 /// The content itself, or the folder that it lies in by its own name.
-fn place<'a>(data: &'a Path, meta: &Metainfo) -> Place<'a> {
+pub(crate) fn place<'a>(data: &'a Path, meta: &Metainfo) -> Place<'a> {
     let named = data.file_name().is_some_and(|name| name == meta.name());
     if data.is_dir() && !named && data.join(meta.name()).exists() {
         Place::Below(data)

@@ -25,6 +25,7 @@ use torrentlab_engine::torrent::{self, Config, Streams, Torrent};
 use torrentlab_engine::units::PeerId;
 use torrentlab_scenarios::units::Rate;
 
+use crate::print::{data, note};
 use crate::progress::{Progress, TICK};
 use crate::{Exit, Failure};
 
@@ -149,7 +150,7 @@ impl Share<'_> {
         engine.shutdown();
         running.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
         if self.common.json {
-            println!("{}", self.summary(&engine, started.elapsed()));
+            data(self.summary(&engine, started.elapsed()))?;
         }
         result
     }
@@ -164,7 +165,7 @@ impl Share<'_> {
         let addr = platform.local_addr(&listener).context("the socket has no address");
         let addr = addr.map_err(|error| Failure::failed(error, "try again"))?;
         if !self.common.quiet {
-            eprintln!("listening on {addr}");
+            note(format_args!("listening on {addr}"));
         }
         let torrent = self.torrent(addr.port(), platform.now());
         let trackers = self.meta.trackers().map(str::to_owned).collect();

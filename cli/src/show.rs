@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use indicatif::HumanBytes;
 use torrentlab_engine::metainfo::Metainfo;
 
+use crate::print::data;
 use crate::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -15,20 +16,28 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
-    let meta = load(&args.torrent)?;
-    let geometry = meta.geometry();
-    println!("name          {}", meta.name());
-    println!("info-hash     {}", meta.info_hash());
-    println!("content       {} bytes ({})", geometry.total_len(), HumanBytes(geometry.total_len()));
-    println!("pieces        {} of {} bytes", geometry.pieces(), geometry.piece_len());
-    println!("private       {}", if meta.private() { "yes" } else { "no" });
-    for (number, tier) in meta.tiers().iter().enumerate() {
-        println!("tier {:<9}{}", number + 1, tier.join(" "));
-    }
-    for file in meta.files().iter().filter(|file| !file.padding) {
-        println!("{:>13} {}", file.len, file.path.join("/"));
-    }
+    data(describe(&load(&args.torrent)?).join("\n"))?;
     Ok(Exit::Done)
+}
+
+fn describe(meta: &Metainfo) -> Vec<String> {
+    let (geometry, files) = (meta.geometry(), meta.files());
+    let total_len = geometry.total_len();
+    // It comes from anybody, and a terminal obeys control characters.
+    let plain = |text: &str| text.replace(char::is_control, " ");
+    let mut lines = vec![
+        format!("name          {}", plain(meta.name())),
+        format!("info-hash     {}", meta.info_hash()),
+        format!("content       {total_len} bytes ({})", HumanBytes(total_len)),
+        format!("pieces        {} of {} bytes", geometry.pieces(), geometry.piece_len()),
+        format!("private       {}", if meta.private() { "yes" } else { "no" }),
+    ];
+    lines.extend(meta.comment().map(|comment| format!("comment       {}", plain(comment))));
+    let tiers = meta.tiers().iter().zip(1..);
+    lines.extend(tiers.map(|(tier, number)| format!("tier {number:<9}{}", plain(&tier.join(" ")))));
+    let files = files.iter().filter(|file| !file.padding);
+    lines.extend(files.map(|file| format!("{:>13} {}", file.len, plain(&file.path.join("/")))));
+    lines
 }
 
 /// Reads a torrent file.

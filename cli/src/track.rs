@@ -10,6 +10,7 @@ use torrentlab_engine::time::Duration;
 use torrentlab_engine::tracker::server::{Tracker, TrackerConfig};
 use torrentlab_scenarios::units::Span;
 
+use crate::print::data;
 use crate::share::{self, random_seed};
 use crate::{Exit, Failure};
 
@@ -36,7 +37,7 @@ async fn track(args: &Args) -> Result<Exit, Failure> {
     let addr = platform.local_addr(&listener).context("the socket has no address");
     let addr = addr.map_err(|error| Failure::failed(error, "try again"))?;
     // Data: a script takes the address from here.
-    println!("http://{addr}/announce");
+    data(format_args!("http://{addr}/announce"))?;
     let config = TrackerConfig {
         interval: Duration::from_nanos(args.interval.as_nanos()),
         ..TrackerConfig::default()

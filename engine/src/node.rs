@@ -158,8 +158,13 @@ pub enum Disconnect {
 /// What storage was asked to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StorageOp {
-    /// Read a block for a peer.
-    Read(Block),
+    /// Read a block for a peer, as [`Output::SendBlock`] asks.
+    Read {
+        /// The peer's connection, which still waits for it.
+        conn: ConnId,
+        /// The block.
+        block: Block,
+    },
     /// Write a block.
     Write(Block),
     /// Read a piece and check its hash.

@@ -337,6 +337,29 @@ fn a_full_disk_stops_the_download_and_a_free_one_goes_on() {
 }
 
 #[test]
+fn a_block_that_cannot_be_read_is_rejected_with_the_fast_extension_alone() {
+    for (joins, answer) in [("joins", "reject 0:0"), ("joins plainly", "nothing")] {
+        let mut stage = Stage::leecher();
+        stage.have.insert(torrentlab_engine::units::PieceIndex(0));
+        stage.plays(&format!(
+            "
+            a {joins}
+            a < interested
+            unchoke a
+            a >~ unchoke
+            disk lost
+            a < request 0:0
+            event StorageFailed
+            a > {answer}
+            disk free
+            a < request 0:1
+            a > piece 0:1
+            "
+        ));
+    }
+}
+
+#[test]
 fn a_seed_whose_disk_is_full_serves_on() {
     let mut stage = Stage::leecher();
     stage.have.insert(torrentlab_engine::units::PieceIndex(0));

@@ -10,7 +10,7 @@ use torrentlab_engine::node::{Limits, Node};
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::torrent::{Config, Setup, Streams};
 use torrentlab_engine::tracker::server::TrackerConfig;
-use torrentlab_engine::units::{Geometry, GeometryError, InfoHash, PeerId, PieceIndex};
+use torrentlab_engine::units::{Geometry, InfoHash, PeerId, PieceIndex};
 use torrentlab_scenarios::schema::{Behaviour, HostClass, Peers};
 use torrentlab_scenarios::units::{Rate, Size, Span};
 use torrentlab_scenarios::{Draw, InitialPieces, Scenario, Stay};
@@ -22,30 +22,23 @@ use crate::registry::{ChokerSetup, Nobody, Registry};
 use crate::swarm::{Cast, Class, HostPlan, Swarm, SwarmConfig};
 use crate::trace::Detail;
 
-/// Why a scenario cannot run.
-#[derive(Debug, Error)]
+/// Why a scenario cannot run: what is wrong with one of its fields.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("{field}: {what}\nhint: {hint}")]
 #[non_exhaustive]
-pub enum BuildError {
-    /// It names a strategy that nobody registered.
-    #[error(
-        "hosts.{class}.{field}: there is no strategy `{name}`\nhint: choose one of {known}, or register it"
-    )]
-    UnknownStrategy {
-        /// The class of hosts.
-        class: String,
-        /// `picker` or `choker`.
-        field: &'static str,
-        /// The name.
-        name: String,
-        /// The names that there are.
-        known: String,
-    },
-    /// Its content cannot be cut so.
-    #[error("content: {0}")]
-    Geometry(#[from] GeometryError),
-    /// Its pieces are too long.
-    #[error("content.piece_size: a piece has at most 4 GiB\nhint: write \"1 MiB\"")]
-    PieceSize,
+pub struct BuildError {
+    /// The path of the field, as in `hosts.leecher.picker`.
+    pub field: String,
+    /// What is wrong with it.
+    pub what: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+impl BuildError {
+    fn new(field: impl Into<String>, what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { field: field.into(), what: what.into(), hint: hint.into() }
+    }
 }
 
 /// Makes the engine's torrents.
@@ -59,14 +52,26 @@ struct Torrents<'s> {
     hosts: Vec<(&'s str, &'s HostClass, u32)>,
 }
 
+/// Finds out whether a scenario can run with these strategies, content aside.
+///
+/// # Errors
+/// Where it names a strategy that nobody registered.
+pub fn check(scenario: &Scenario, registry: &Registry) -> Result<(), BuildError> {
+    scenario.hosts.iter().try_for_each(|(name, class)| check_strategies(name, class, registry))
+}
+
 /// The content that a scenario describes.
 ///
 /// # Errors
 /// Where it has no shape.
 pub fn synthetic(scenario: &Scenario) -> Result<Content, BuildError> {
     let content = &scenario.content;
-    let piece_len = u32::try_from(content.piece_size.bytes()).map_err(|_| BuildError::PieceSize)?;
-    Ok(Content::Synthetic(Geometry::new(content.size.bytes(), piece_len)?))
+    let piece_len = u32::try_from(content.piece_size.bytes())
+        .map_err(|_| BuildError::new("content.piece_size", "a piece has at most 4 GiB", "write \"1 MiB\""))?;
+    let geometry = Geometry::new(content.size.bytes(), piece_len).map_err(|error| {
+        BuildError::new("content", error.to_string(), "choose another `size` or `piece_size`")
+    })?;
+    Ok(Content::Synthetic(geometry))
 }
 
 /// The swarm that a scenario describes, at its start.
@@ -80,9 +85,7 @@ pub fn build<'s>(
     seed: u64,
     detail: Detail,
 ) -> Result<Swarm<'s>, BuildError> {
-    for (name, class) in &scenario.hosts {
-        check_strategies(name, class, registry)?;
-    }
+    check(scenario, registry)?;
     let geometry = content.geometry();
     let sizes = scenario.class_sizes();
     let mut cast =
@@ -116,11 +119,10 @@ pub fn build<'s>(
 }
 
 fn check_strategies(class_name: &str, class: &HostClass, registry: &Registry) -> Result<(), BuildError> {
-    let unknown = |field, name: &str, known: Vec<&str>| BuildError::UnknownStrategy {
-        class: class_name.to_owned(),
-        field,
-        name: name.to_owned(),
-        known: known.join(", "),
+    let unknown = |field, name: &str, known: Vec<&str>| {
+        let what = format!("there is no {field} `{name}`");
+        let hint = format!("choose one of {}, or register it", known.join(", "));
+        BuildError::new(format!("hosts.{class_name}.{field}"), what, hint)
     };
     if registry.picker(&class.picker).is_none() {
         return Err(unknown("picker", &class.picker, registry.pickers().collect()));

@@ -274,6 +274,7 @@ mod tests {
             hashes,
             private: false,
             tiers: Vec::new(),
+            comment: None,
             created_by: None,
         };
         let metainfo = Metainfo::parse(&torrent.encode().unwrap()).unwrap();

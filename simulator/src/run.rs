@@ -1,7 +1,7 @@
 //! Runs of a scenario.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use thiserror::Error;
@@ -32,6 +32,15 @@ pub struct RunOptions<'a> {
     pub detail: Detail,
     /// Checks the swarm's invariants at each sample.
     pub check_invariants: bool,
+    /// Set by whoever does not want the run any more: it then ends soon, without an outcome.
+    pub stop: Option<&'a AtomicBool>,
+}
+
+impl RunOptions<'_> {
+    fn check_stop(&self) -> Result<(), RunError> {
+        let stopped = self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
+        if stopped { Err(RunError::Stopped) } else { Ok(()) }
+    }
 }
 
 /// How far a run is.
@@ -73,6 +82,9 @@ pub enum RunError {
         /// What is broken.
         what: String,
     },
+    /// [`RunOptions::stop`] was set.
+    #[error("the run was stopped")]
+    Stopped,
 }
 
 /// Runs a scenario once. `progress` is told now and then.
@@ -155,6 +167,7 @@ fn run_bare(
     options: &RunOptions<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, RunError> {
+    options.check_stop()?;
     let content = match options.content {
         Some(real) => Content::Real(Box::new(real.clone())),
         None => synthetic(scenario)?,
@@ -162,7 +175,7 @@ fn run_bare(
     let geometry = content.geometry();
     let mut swarm = build(scenario, registry, content, seed, options.detail.clone())?;
     let mut sampler = Sampler::new(scenario, geometry.pieces());
-    let ended_by = drive(scenario, seed, &mut swarm, &mut sampler, options, progress);
+    let ended_by = drive(scenario, seed, &mut swarm, &mut sampler, options, progress)?;
     swarm.finish_accounts();
     let (timeline, availability) = sampler.finish();
     let warm_up = match scenario.until {
@@ -219,7 +232,7 @@ fn drive(
     sampler: &mut Sampler,
     options: &RunOptions<'_>,
     progress: &mut dyn FnMut(Progress),
-) -> &'static str {
+) -> Result<&'static str, RunError> {
     let cap = Instant::from_nanos(scenario.time_cap.as_nanos());
     let (end, reason, warm_up) = match scenario.until {
         Until::AllDone => (Instant::NEVER, "all_done", 0),
@@ -247,6 +260,7 @@ fn drive(
                 break;
             }
             if steps.is_multiple_of(PROGRESS_EVENTS) {
+                options.check_stop()?;
                 tell(swarm, progress);
             }
         }
@@ -264,11 +278,12 @@ fn drive(
             swarm.check_invariants();
         }
         sample_at += every;
+        options.check_stop()?;
         tell(swarm, progress);
     };
     sampler.sample(swarm);
     tell(swarm, progress);
-    ended_by
+    Ok(ended_by)
 }
 
 /// Who received nothing for so long, asked the tracker at least twice in that time.

@@ -96,7 +96,7 @@ impl Trace {
                 digests.iter().for_each(|digest| self.bytes(&digest.to_le_bytes()));
             }
             Input::StorageFailed { op, .. } => match op {
-                StorageOp::Read(block) => self.block(kind(7), *block),
+                StorageOp::Read { block, .. } => self.block(kind(7), *block),
                 StorageOp::Write(block) => self.block(kind(8), *block),
                 StorageOp::Check(piece) => self.put(kind(9), u64::from(piece.0), 0),
             },

@@ -1,6 +1,7 @@
 //! Whole runs of real engines.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use torrentlab_engine::metainfo::{Content, Metainfo, NewTorrent, hash_piece};
 use torrentlab_scenarios::{Scenario, load, schema::Until};
@@ -90,6 +91,20 @@ fn an_unknown_strategy_is_named_with_those_there_are() {
 }
 
 #[test]
+fn a_run_ends_soon_when_nobody_wants_it_any_more() {
+    let scenario = scenario("first-swarm", &[]);
+    let stop = AtomicBool::new(false);
+    let options = RunOptions { stop: Some(&stop), ..RunOptions::default() };
+    let mut last_s = 0.0;
+    let result = run(&scenario, 1, &Registry::default(), &options, &mut |progress| {
+        last_s = progress.simulated_s;
+        stop.store(last_s > 3.0, Ordering::Relaxed);
+    });
+    assert!(matches!(result, Err(RunError::Stopped)));
+    assert!((3.0..6.0).contains(&last_s), "{last_s}");
+}
+
+#[test]
 fn a_time_ends_a_run_in_which_some_are_unfinished() {
     let mut scenario = scenario("first-swarm", &[]);
     scenario.until = Until::Time("30 s".parse().unwrap());
@@ -121,6 +136,7 @@ fn real_bytes_reach_everyone_and_are_hashed_again_at_the_end() {
         hashes: bytes.chunks(1 << 16).map(hash_piece).collect(),
         private: false,
         tiers: Vec::new(),
+        comment: None,
         created_by: None,
     };
     let metainfo = Metainfo::parse(&torrent.encode().unwrap()).unwrap();

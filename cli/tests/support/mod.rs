@@ -1,5 +1,6 @@
 //! Running the program, and files to share with it.
 #![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tests live in the real world")]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -93,6 +94,14 @@ pub fn run(command: &mut Command, code: i32) -> Output {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{command:?}:\n{text}");
     output
+}
+
+/// Runs a command that must fail with `code`, and gives its error; each says what to do.
+pub fn fails(command: &mut Command, code: i32) -> String {
+    let text = stderr(&run(command, code));
+    assert!(text.contains("hint: ") || text.contains("--help"), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    text
 }
 
 pub fn stdout(output: &Output) -> String {

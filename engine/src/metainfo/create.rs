@@ -19,6 +19,8 @@ pub struct NewTorrent {
     pub private: bool,
     /// The trackers' addresses, in tiers (BEP 12).
     pub tiers: Vec<Vec<String>>,
+    /// Words for whoever looks into it.
+    pub comment: Option<String>,
     /// The program that makes it.
     pub created_by: Option<String>,
 }
@@ -55,6 +57,9 @@ impl NewTorrent {
         if self.tiers.iter().flatten().nth(1).is_some() {
             let tiers = self.tiers.iter().map(|tier| strings(tier)).collect::<Vec<_>>();
             root.insert("announce-list", tiers);
+        }
+        if let Some(comment) = &self.comment {
+            root.insert("comment", comment.as_str());
         }
         if let Some(program) = &self.created_by {
             root.insert("created by", program.as_str());

@@ -24,6 +24,7 @@ pub struct Metainfo {
     hashes: Vec<PieceHash>,
     private: bool,
     tiers: Vec<Vec<String>>,
+    comment: Option<String>,
 }
 
 /// One file of a torrent.
@@ -123,6 +124,7 @@ impl Metainfo {
             hashes,
             private: info.int("private") == Some(1),
             tiers: tiers(root),
+            comment: text(root, "comment.utf-8", "comment"),
         })
     }
 
@@ -134,6 +136,11 @@ impl Metainfo {
     /// The name of the file, or of the folder that holds the files.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Words of whoever made it.
+    pub fn comment(&self) -> Option<&str> {
+        self.comment.as_deref()
     }
 
     /// The files, in the order of the content.

@@ -188,6 +188,7 @@ fn what_could_not_be_read_back_is_not_made() {
         hashes: vec![[0; 20]; hashes],
         private: false,
         tiers: vec![],
+        comment: None,
         created_by: None,
     };
     let error = |new: NewTorrent| new.encode().unwrap_err();
@@ -216,12 +217,13 @@ fn new_torrents() -> impl Strategy<Value = NewTorrent> {
     let tiers = prop::collection::vec(prop::collection::vec("http://[a-z]{1,9}/announce", 1..3), 0..3);
     (name(), content, 1u32..100, any::<bool>(), tiers, any::<u8>()).prop_map(
         |(name, content, piece_len, private, tiers, hash)| {
+            let comment = (hash % 2 == 0).then(|| format!("a word on {hash}"));
             let total_len = match &content {
                 Content::File(len) => *len,
                 Content::Folder(files) => files.iter().map(|(_, len)| len).sum(),
             };
             let hashes = vec![[hash; 20]; total_len.div_ceil(u64::from(piece_len)) as usize];
-            NewTorrent { name, content, piece_len, hashes, private, tiers, created_by: None }
+            NewTorrent { name, content, piece_len, hashes, private, tiers, comment, created_by: None }
         },
     )
 }
@@ -232,6 +234,7 @@ proptest! {
         let torrent = Metainfo::parse(&new.encode().unwrap()).unwrap();
         prop_assert_eq!(torrent.name(), &new.name);
         prop_assert_eq!(torrent.private(), new.private);
+        prop_assert_eq!(torrent.comment(), new.comment.as_deref());
         prop_assert_eq!(torrent.tiers(), &new.tiers[..]);
         prop_assert_eq!(torrent.hashes(), &new.hashes[..]);
         prop_assert_eq!(torrent.geometry().piece_len(), new.piece_len);

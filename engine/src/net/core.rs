@@ -7,10 +7,11 @@ use std::task::{Context, Waker};
 
 use tokio::sync::{Notify, mpsc};
 
-use super::disk::Op;
+use super::disk::{Op, storage_failed};
 use super::outgoing::{Outgoing, ROOM};
 use super::platform::Platform;
-use crate::node::{Disconnect, Event, Input, Node, Outbox, Output};
+use super::storage::StorageError;
+use crate::node::{Disconnect, Event, Input, Node, Outbox, Output, StorageOp};
 use crate::time::Instant;
 use crate::tracker::Announce;
 use crate::units::{Block, ConnId, ConnSlots, PieceIndex};
@@ -219,10 +220,11 @@ impl<P: Platform, N: Node> Core<P, N> {
         }
     }
 
-    /// A block could not be read from disk.
-    pub(super) fn read_failed(&mut self, conn: ConnId, block: Block, failed: Input) {
-        self.cancel(conn, block);
-        self.input(failed);
+    /// A block could not be read from disk. Whoever cancelled it meanwhile has had an answer.
+    pub(super) fn read_failed(&mut self, conn: ConnId, block: Block, why: &StorageError) {
+        if self.cancel(conn, block) {
+            self.input(storage_failed(StorageOp::Read { conn, block }, why));
+        }
     }
 
     /// Blocks of `bytes` in all were written, or could not be.

@@ -116,7 +116,7 @@ pub enum Place<'a> {
 
 impl Place<'_> {
     /// The folder that everything is relative to, and the files.
-    fn files(self, meta: &Metainfo) -> (PathBuf, Vec<FileSpan>) {
+    pub fn files(self, meta: &Metainfo) -> (PathBuf, Vec<FileSpan>) {
         let span = |file: &File, path: PathBuf| FileSpan { path, len: file.len, padding: file.padding };
         let files = meta.files().iter();
         match self {

@@ -11,11 +11,11 @@ use tokio::task::JoinSet;
 
 use super::conn::{Conn, Incoming};
 use super::core::Shared;
-use super::disk::{Content, Op, Writer, storage_failed};
+use super::disk::{Content, Op, Writer};
 use super::http;
 use super::platform::Platform;
 use super::storage::StorageError;
-use crate::node::{DialFailure, Event, Input, Limits, Node, StorageOp};
+use crate::node::{DialFailure, Event, Input, Limits, Node};
 use crate::time::{Duration, Instant};
 use crate::tracker::{Announce, AnnounceReply, TrackerFailure};
 use crate::units::{Block, ConnId};
@@ -198,9 +198,7 @@ impl<P: Platform, N: Node + 'static> Driver<P, N> {
                 for (conn, block, result) in blocks {
                     match result {
                         Ok(bytes) => core.read_done(conn, block, bytes),
-                        Err(why) => {
-                            core.read_failed(conn, block, storage_failed(StorageOp::Read(block), &why))
-                        }
+                        Err(why) => core.read_failed(conn, block, &why),
                     }
                 }
             }

@@ -173,6 +173,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_refusal_gives_the_servers_reason_alone() {
+        let (listener, url) = bind().await;
+        let tracker = Tracker::new(TrackerConfig { max_swarms: 0, ..TrackerConfig::default() });
+        let server = TrackerServer::new(platform(), tracker, Dice::stream(1, ("test", 0, "tracker")));
+        tokio::spawn(server.run(listener));
+        let refused = announce(&platform(), &url, &request(1)).await;
+        let reason = "this tracker serves too many torrents".to_owned();
+        assert_eq!(refused, Err(TrackerFailure::Refused(reason)));
+    }
+
+    #[tokio::test]
     async fn answers_of_all_kinds() {
         let good = b"d8:intervali60e5:peers6:\x7f\0\0\x01\0\x09e";
         assert_eq!(announce_to(ok(good)).await.unwrap().peers, [(Ipv4Addr::LOCALHOST, 9).into()]);

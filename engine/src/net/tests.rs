@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::*;
-use crate::node::{DialFailure, Disconnect, Input, Misuse, Node, Outbox, Output};
+use crate::node::{DialFailure, Disconnect, Input, Misuse, Node, Outbox, Output, StorageOp};
 use crate::time::{Duration, Instant};
 use crate::tracker::{Announce, AnnounceRequest};
 use crate::units::{Block, Geometry, InfoHash, PeerId, PieceIndex};
@@ -240,6 +240,30 @@ async fn content_moves_from_disk_to_disk() {
     seed.handle.shutdown();
     seed.run.await.unwrap();
     assert_eq!(leecher.closed().await, Disconnect::Remote);
+}
+
+#[tokio::test]
+async fn a_block_that_cannot_be_read_is_told_with_who_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut seed = Running::start(Gated::open(), dir.path(), serve()).await;
+    std::fs::write(dir.path().join("content"), "cut short").unwrap();
+    let mut peer = TcpStream::connect(seed.addr).await.unwrap();
+    let block = Block { piece: PieceIndex(1), begin: 0, len: 16384 };
+    peer.write_all(&wire(&hello())).await.unwrap();
+    peer.write_all(&wire(&[Message::Request(block)])).await.unwrap();
+    let (mut joined, mut freed) = (None, 0);
+    let failed = loop {
+        match seed.told.recv().await.expect("the driver runs").1 {
+            Input::Connected { conn, .. } => joined = Some(conn),
+            Input::Writable { bytes, .. } => freed += bytes,
+            Input::StorageFailed { op, .. } => break op,
+            _ => {}
+        }
+    };
+    let conn = joined.expect("nothing is read for nobody");
+    assert_eq!(failed, StorageOp::Read { conn, block });
+    // What the torrent said in its hello made room too.
+    assert!(freed >= block.len + 13, "the room of the block comes back");
 }
 
 #[tokio::test]

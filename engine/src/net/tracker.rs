@@ -21,7 +21,7 @@ use crate::dice::Dice;
 use crate::time::Duration;
 use crate::tracker::server::Tracker;
 use crate::tracker::{
-    ScrapeReply, encode_announce_reply, encode_refusal, encode_scrape, parse_announce_query,
+    ScrapeReply, TrackerFailure, encode_announce_reply, encode_refusal, encode_scrape, parse_announce_query,
     parse_scrape_query,
 };
 
@@ -106,9 +106,12 @@ fn answer<P: Platform>(
         (&Method::GET, "/announce") => {
             let reply = parse_announce_query(query).map_err(|error| error.to_string()).and_then(|asked| {
                 let reply = tracker.announce(platform.now(), from, &asked.request, dice);
-                reply
-                    .map(|reply| encode_announce_reply(&reply, asked.compact))
-                    .map_err(|refused| refused.to_string())
+                reply.map(|reply| encode_announce_reply(&reply, asked.compact)).map_err(|refused| {
+                    match refused {
+                        TrackerFailure::Refused(reason) => reason,
+                        other => other.to_string(),
+                    }
+                })
             });
             // Clients look into the body, and many do so only where the status is 200.
             (StatusCode::OK, reply.unwrap_or_else(|reason| encode_refusal(&reason)))

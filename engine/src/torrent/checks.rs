@@ -67,7 +67,8 @@ impl Torrent {
     fn on_complete(&mut self, now: Instant, out: &mut Outbox) {
         out.event(Event::Completed);
         self.tracker.set_completed();
-        self.timers.set(Timer::Announce, now);
+        // At once: whoever waited for this may stop the torrent next.
+        self.announce_if_due(now, out);
         self.timers.set(Timer::Choke, now);
         self.book.start_seeding();
         let seeds: Vec<ConnId> =
@@ -79,8 +80,7 @@ impl Torrent {
 
     pub(super) fn on_storage_failed(&mut self, op: StorageOp, why: String, out: &mut Outbox) {
         match op {
-            // The peer's request stays unanswered; it asks elsewhere in time.
-            StorageOp::Read(_) => {}
+            StorageOp::Read { conn, block } => self.reject(conn, block, out),
             StorageOp::Write(Block { piece, .. }) | StorageOp::Check(piece) => {
                 if self.pieces.lost(piece) {
                     self.picker.on_change(&Change::Reopened(piece));

@@ -63,7 +63,7 @@ impl Torrent {
     }
 
     /// "If a peer receives a request ... it must respond with exactly one reject or piece" (BEP 6).
-    fn reject(&self, conn: ConnId, block: Block, out: &mut Outbox) {
+    pub(super) fn reject(&self, conn: ConnId, block: Block, out: &mut Outbox) {
         if self.peers.get(conn).is_some_and(|peer| peer.fast) {
             out.send(conn, Message::Reject(block));
         }

@@ -360,6 +360,11 @@ impl Script {
             Output::Broadcast { piece, targets } => {
                 out.targets(targets).iter().for_each(|conn| self.sent(*conn, format!("have {piece}")));
             }
+            Output::SendBlock { conn, block } if self.disk_lost => {
+                let (op, why) = (StorageOp::Read { conn, block }, "no such file".to_owned());
+                self.inputs.push_back(Input::StorageFailed { op, why });
+                self.inputs.push_back(Input::Writable { conn, bytes: block.len + 13 });
+            }
             Output::SendBlock { conn, block } => {
                 self.sent(conn, format!("piece {}", self.show_block(block)));
                 let bytes = block.len + 13;
