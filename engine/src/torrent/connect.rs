@@ -376,6 +376,7 @@ impl Torrent {
                 peer.sent_at = now;
                 out.send(conn, Message::KeepAlive);
             }
+            peer.give_back_memory();
             self.give_up_lost(conn, now, out);
             self.refill_anew(conn, now, out);
         }

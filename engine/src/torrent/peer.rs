@@ -194,6 +194,16 @@ impl Peer {
         target.saturating_sub(self.asked.len() as u32)
     }
 
+    /// Lines that are empty keep no memory: of many peers only a few are served or serve at a time.
+    pub fn give_back_memory(&mut self) {
+        if self.asked.is_empty() {
+            self.asked = VecDeque::new();
+        }
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+    }
+
     /// Remembers a piece that it allows or suggests; a flood of them is forgotten.
     pub fn hint(hints: &mut Vec<PieceIndex>, piece: PieceIndex) {
         if hints.len() < MAX_HINTS && !hints.contains(&piece) {

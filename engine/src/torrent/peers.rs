@@ -32,6 +32,8 @@ impl Peers {
     pub fn insert(&mut self, peer: Peer) {
         let slot = peer.conn.slot();
         if self.slots.len() <= slot {
+            // A few at a time: doubling would leave a third of a large swarm's memory unused.
+            self.slots.reserve_exact((slot + 1 - self.slots.len()).next_multiple_of(4));
             self.slots.resize_with(slot + 1, || None);
         }
         debug_assert!(self.slots[slot].is_none(), "slot {slot} is taken");
