@@ -3,7 +3,7 @@
 /// Marks the end of a list.
 const NIL: u32 = u32::MAX;
 
-/// The memory of many [`Fifo`]s: what leaves one makes room for the next, still warm in the cache.
+/// The memory of many queues: what leaves one makes room for the next, still warm in the cache.
 #[derive(Debug)]
 pub struct Pool<T> {
     slots: Vec<Slot<T>>,
