@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::anyhow;
-use torrentlab_reports::record::Summary;
-use torrentlab_reports::{aggregate, aggregate_table, summary_table};
+use torrentlab_reports::record::{Judgement, Summary, Verdict};
+use torrentlab_reports::{aggregate, aggregate_table, figure_names, judge, judge_runs, summary_table};
 use torrentlab_scenarios::units::Size;
-use torrentlab_scenarios::{Loaded, Scenario};
+use torrentlab_scenarios::{Loaded, Scenario, Source};
 use torrentlab_simulator::build::{BuildError, check};
 use torrentlab_simulator::content::RealContent;
 use torrentlab_simulator::registry::Registry;
 use torrentlab_simulator::run::{
-    News, Progress as Reached, RunError, RunOptions, run as simulate, side_by_side,
+    News, Progress as Reached, RunError, RunOptions, bars, run as simulate, side_by_side,
 };
 
 use crate::cost::Stopwatch;
@@ -64,6 +64,7 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
     let Loaded { mut scenario, source } = args.load()?;
     let point = |error: &BuildError| Failure::told(&source.error(&error.field, &error.what, &error.hint));
     check(&scenario, registry).map_err(|error| point(&error))?;
+    check_figures(&scenario, &source)?;
     let content = args.content(&scenario)?;
     if let Some(real) = &content {
         let geometry = real.metainfo.geometry();
@@ -88,7 +89,7 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
             Err(trouble) => ended.failures.push(trouble.explain(args, seed)),
         }
     }
-    ended.tell(args, &results)?;
+    ended.tell(args, &scenario, &results)?;
     ended.failures.iter().for_each(|failure| _ = failure.report());
     if stop.load(Ordering::Relaxed) {
         note(format_args!(
@@ -97,7 +98,20 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
             args.runs
         ));
     }
-    Ok(ended.exit(stop.load(Ordering::Relaxed)))
+    Ok(ended.exit(args, stop.load(Ordering::Relaxed)))
+}
+
+/// Refuses a claim about a figure that there is not.
+fn check_figures(scenario: &Scenario, source: &Source) -> Result<(), Failure> {
+    let unknown = scenario.holds_if.keys().find(|name| !figure_names().any(|figure| figure == name.as_str()));
+    let Some(name) = unknown else { return Ok(()) };
+    let known: Vec<&str> = figure_names().collect();
+    let hint = format!("the figures are {}", known.join(", "));
+    Err(Failure::told(&source.error(
+        &format!("holds_if.{name}"),
+        format!("there is no figure `{name}`"),
+        hint,
+    )))
 }
 
 impl Args {
@@ -251,22 +265,28 @@ impl Trouble {
 struct Ended {
     summaries: Vec<Summary>,
     failures: Vec<Failure>,
+    judgement: Judgement,
 }
 
 impl Ended {
     /// Prints the result, as far as there is one, and where it is.
-    fn tell(&self, args: &Args, results: &Results) -> Result<(), Failure> {
+    fn tell(&mut self, args: &Args, scenario: &Scenario, results: &Results) -> Result<(), Failure> {
         let Some(last) = self.summaries.last() else { return Ok(()) };
         results.point_latest(last.seed)?;
-        let table = if args.runs > 1 {
+        self.judgement = judge(last, &bars(scenario));
+        let mut table = if args.runs > 1 {
             let all = aggregate(&self.summaries);
             results.keep_aggregate(&all)?;
+            self.judgement = judge_runs(&all, &bars(scenario));
             if args.json { json(serde_json::to_string_pretty(&all))? } else { aggregate_table(&all) }
         } else if args.json {
             json(serde_json::to_string_pretty(last))?
         } else {
             summary_table(last)
         };
+        if !args.json && self.judgement.verdict != Verdict::NotJudged {
+            table += &format!("\n\n claim: {}\n {}", scenario.claim, self.judgement);
+        }
         data(table)?;
         if !args.is_quiet() {
             let dir = results.of_seed(last.seed);
@@ -284,12 +304,16 @@ impl Ended {
         Ok(())
     }
 
-    fn exit(&self, interrupted: bool) -> Exit {
+    fn exit(&self, args: &Args, interrupted: bool) -> Exit {
+        // The claim is about the scenario as it stands: changed, it is judged too, but to refute it is no failure.
+        let answers = |verdict| args.sets.is_empty() && self.judgement.verdict == verdict;
         if interrupted {
             Exit::Interrupted
-        } else if !self.failures.is_empty() {
+        } else if !self.failures.is_empty() || answers(Verdict::Refuted) {
             Exit::Failed
-        } else if self.summaries.iter().any(|summary| summary.ended_by == "time_cap") {
+        } else if answers(Verdict::Inconclusive)
+            || self.summaries.iter().any(|summary| summary.ended_by == "time_cap")
+        {
             Exit::Inconclusive
         } else {
             Exit::Done

@@ -364,3 +364,30 @@ fn whoever_stops_reading_is_no_failure_but_a_full_disk_is() {
     let told = run(Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_torrentlab")]), 1);
     assert!(stderr(&told).contains("cannot write the result"), "{}", stderr(&told));
 }
+
+#[test]
+fn a_claim_is_judged_and_the_exit_code_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let judged = |bar: &str, runs: &str, code| {
+        let path = scenario_file(dir.path(), "");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(
+            &path,
+            text.replace("[content]", &format!("claim = \"Yes.\"\nholds_if = {bar}\n[content]")),
+        )
+        .unwrap();
+        let mut command = torrentlab();
+        command.arg("run").arg(&path).args(["--runs", runs, "--quiet", "--out"]).arg(dir.path().join("out"));
+        stdout(&run(&mut command, code))
+    };
+    let held = judged(r#"{ completed_share = "1" }"#, "1", 0);
+    assert!(held.contains("claim: Yes.\n held: completed_share 1 (claimed 1)"), "{held}");
+    let refuted = judged(r#"{ completed_share = "1", seed_upload_copies = "..0.1" }"#, "1", 1);
+    assert!(refuted.contains("refuted: completed_share 1 (claimed 1); seed_upload_copies"), "{refuted}");
+    assert!(judged(r#"{ "completion_s.p50" = "0.1.." }"#, "3", 0).contains("held"));
+    let unknown = scenario_file(dir.path(), "");
+    let text = fs::read_to_string(&unknown).unwrap();
+    fs::write(&unknown, text.replace("[content]", "holds_if = { speed = \"1..\" }\n[content]")).unwrap();
+    let told = stderr(&run(torrentlab().arg("run").arg(&unknown), 2));
+    assert!(told.contains("mine.toml:2") && told.contains("there is no figure `speed`"), "{told}");
+}

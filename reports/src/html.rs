@@ -34,17 +34,16 @@ pub fn page(record: &RunRecord, plots: &[Plot]) -> Result<String, minijinja::Err
 }
 
 fn info(info: &RunInfo) -> Value {
-    let (verdict, verdict_class) = match info.judgement.verdict {
-        Verdict::Held => ("held", "held"),
-        Verdict::Refuted => ("refuted", "refuted"),
-        Verdict::Inconclusive => ("inconclusive", "open"),
-        Verdict::NotJudged => ("not judged", "open"),
+    let verdict_class = match info.judgement.verdict {
+        Verdict::Held => "held",
+        Verdict::Refuted => "refuted",
+        Verdict::Inconclusive | Verdict::NotJudged => "open",
     };
     context! {
         scenario => info.scenario.as_str(),
         question => info.question.as_str(),
         claim => info.claim.as_str(),
-        verdict,
+        verdict => info.judgement.verdict.name(),
         verdict_class,
         why => info.judgement.why.as_str(),
         seed => info.seed,

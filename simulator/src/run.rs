@@ -215,7 +215,7 @@ fn run_bare(
 }
 
 /// What the scenario's claim comes down to.
-fn bars(scenario: &Scenario) -> Vec<Bar> {
+pub fn bars(scenario: &Scenario) -> Vec<Bar> {
     let bar = |(figure, bounds): (&String, &Bounds)| Bar {
         figure: figure.clone(),
         from: bounds.from(),

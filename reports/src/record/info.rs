@@ -1,5 +1,7 @@
 //! What was run: the part of a record that is known before the first event, and how the run ended.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The version of the folder's format; it changes when an older program could misread a newer folder.
@@ -144,6 +146,12 @@ pub struct Judgement {
     pub why: String,
 }
 
+impl fmt::Display for Judgement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.verdict.name(), self.why)
+    }
+}
+
 /// The outcome of a claim.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -157,4 +165,16 @@ pub enum Verdict {
     /// Nobody asked.
     #[default]
     NotJudged,
+}
+
+impl Verdict {
+    /// The verdict in words.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Refuted => "refuted",
+            Self::Inconclusive => "inconclusive",
+            Self::NotJudged => "not judged",
+        }
+    }
 }
