@@ -51,7 +51,7 @@ pub fn aggregate(summaries: &[Summary]) -> Aggregate {
     let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for summary in summaries {
         for (name, value) in figures(summary) {
-            values.entry(name.to_owned()).or_default().extend(value);
+            values.entry(name).or_default().extend(value);
         }
     }
     Aggregate {
@@ -72,10 +72,12 @@ impl Aggregate {
         write_files(dir, &[("aggregate.csv", self.to_csv().into_bytes()), ("aggregate.json", json)])
     }
 
-    /// The figures in the order of `summary.json`.
-    pub fn rows(&self) -> impl Iterator<Item = (&'static str, &Spread)> {
-        let names = figures(&Summary::default()).into_iter().map(|(name, _)| name);
-        names.filter_map(|name| Some((name, self.figures.get(name)?)))
+    /// The figures in the order of `summary.json`, those of classes last.
+    pub fn rows(&self) -> impl Iterator<Item = (&str, &Spread)> {
+        let one = common_figures(&Summary::default()).into_iter();
+        let common = one.filter_map(|(name, _)| Some((name, self.figures.get(name)?)));
+        let classes = self.figures.iter().filter(|(name, _)| name.starts_with(CLASS_P50));
+        common.chain(classes.map(|(name, spread)| (name.as_str(), spread)))
     }
 
     fn to_csv(&self) -> String {
@@ -90,8 +92,18 @@ impl Aggregate {
     }
 }
 
-/// The figures of one run by name, in the order of `summary.json`.
-pub(crate) fn figures(summary: &Summary) -> Vec<(&'static str, Option<f64>)> {
+/// What the names of the medians of classes begin with.
+const CLASS_P50: &str = "class_p50_s.";
+
+/// The figures of one run by name, in the order of `summary.json`, those of classes last.
+pub(crate) fn figures(summary: &Summary) -> Vec<(String, Option<f64>)> {
+    let common = common_figures(summary).into_iter().map(|(name, value)| (name.to_owned(), value));
+    let classes = summary.class_p50_s.iter().map(|(class, p50_s)| (format!("{CLASS_P50}{class}"), *p50_s));
+    common.chain(classes).collect()
+}
+
+/// The figures that every run has.
+pub(crate) fn common_figures(summary: &Summary) -> Vec<(&'static str, Option<f64>)> {
     let completion = &summary.completion_s;
     let whole = |value: u64| Some(value as f64);
     vec![

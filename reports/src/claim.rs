@@ -1,12 +1,13 @@
 //! Whether a scenario's claim holds, judged over the figures alone.
 
-use crate::aggregate::{Aggregate, figures};
+use crate::aggregate::{Aggregate, common_figures, figures};
 use crate::record::{Bar, Judgement, Summary, Verdict};
 use crate::words;
 
-/// The names of all figures that a claim may be about, as they stand in `summary.json`.
+/// The names of the figures that a claim may be about, as they stand in `summary.json`; there is one more for each
+/// class, such as `class_p50_s.leecher`.
 pub fn figure_names() -> impl Iterator<Item = &'static str> {
-    figures(&Summary::default()).into_iter().map(|(name, _)| name)
+    common_figures(&Summary::default()).into_iter().map(|(name, _)| name)
 }
 
 /// Judges one run: the claim holds if every figure lies in its range, and is refuted if one does not. A figure that

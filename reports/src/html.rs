@@ -54,7 +54,7 @@ fn info(info: &RunInfo) -> Value {
 }
 
 fn line(line: &Line) -> Value {
-    context! { name => line.name, value => line.value.as_str(), definition => line.definition }
+    context! { name => line.name.as_str(), value => line.value.as_str(), definition => line.definition }
 }
 
 /// The page carries the font once, for all plots.

@@ -1,5 +1,7 @@
 //! From rows to figures.
 
+use std::collections::BTreeMap;
+
 use crate::bound::kumar_ross;
 use crate::record::decimal::rounded;
 use crate::record::{Completion, PeerRow, Role, RunInfo, Summary, TimelineRow};
@@ -50,6 +52,7 @@ pub fn summarise(info: &RunInfo, peers: &[PeerRow], timeline: &[TimelineRow]) ->
         sources_p50: round(median(&eligible, |peer| peer.completed_s.and(peer.sources), completed)),
         simulated_s: rounded(info.simulated_s),
         events: info.events,
+        class_p50_s: class_medians(&eligible),
         completion_s: Completion {
             min: round(completion_s.min),
             mean: round(completion_s.mean),
@@ -86,6 +89,16 @@ fn observed(peers: &[&PeerRow], value: impl Fn(&PeerRow) -> Option<f64>) -> Vec<
 
 fn median(peers: &[&PeerRow], value: impl Fn(&PeerRow) -> Option<f64>, population: usize) -> Option<f64> {
     stats::quantile(&observed(peers, value), population, 0.5)
+}
+
+/// The median download time of each class among its own hosts.
+fn class_medians(eligible: &[&PeerRow]) -> BTreeMap<String, Option<f64>> {
+    let mut classes: BTreeMap<String, Vec<&PeerRow>> = BTreeMap::new();
+    for peer in eligible {
+        classes.entry(peer.class.clone()).or_default().push(peer);
+    }
+    let p50 = |hosts: Vec<&PeerRow>| median(&hosts, download_s, hosts.len()).map(rounded);
+    classes.into_iter().map(|(class, hosts)| (class, p50(hosts))).collect()
 }
 
 fn makespan(eligible: &[&PeerRow]) -> Option<f64> {
@@ -174,6 +187,7 @@ mod tests {
         );
         assert_eq!((summary.makespan_s, summary.bound_s), (Some(20.0), Some(12.0)), "3 copies at 250 B/s");
         assert_eq!((summary.stretch_last, summary.stretch_mean), (Some(1.666667), Some(1.277778)));
+        assert_eq!(summary.class_p50_s[""], Some(16.0));
         assert_eq!(summary.upload_utilisation, Some(0.4), "2000 B of 20 s at 250 B/s");
         assert_eq!((summary.seed_upload_copies, summary.max_upload_copies), (Some(1.5), Some(1.5)));
         assert_eq!(

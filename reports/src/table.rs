@@ -10,16 +10,19 @@ use crate::words;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Line {
     /// What it is, in plain words.
-    pub name: &'static str,
+    pub name: String,
     /// The value with its unit.
     pub value: String,
     /// How it is defined.
     pub definition: &'static str,
 }
 
+/// Where the lines about classes go: after the median of all.
+const MEDIAN: usize = 4;
+
 /// The summary in plain words, the most telling lines first.
 pub fn summary_lines(summary: &Summary) -> Vec<Line> {
-    let line = |name, value, definition| Line { name, value, definition };
+    let line = |name: &str, value, definition| Line { name: name.to_owned(), value, definition };
     let or_dash = |value: Option<f64>, show: fn(f64) -> String| value.map_or_else(|| "–".to_owned(), show);
     let seconds = |value| or_dash(value, words::seconds);
     let percent = |value| or_dash(value, words::percent);
@@ -27,7 +30,7 @@ pub fn summary_lines(summary: &Summary) -> Vec<Line> {
     let copies = |value| or_dash(value, |value| format!("{} copies", words::figure(value)));
     let plain = |value| or_dash(value, words::figure);
     let completion = &summary.completion_s;
-    vec![
+    let mut lines = vec![
         line("finished", finished(summary), "hosts that got the whole content, of those that came for it"),
         line(
             "ended by",
@@ -111,7 +114,19 @@ pub fn summary_lines(summary: &Summary) -> Vec<Line> {
         ),
         line("failed piece checks", words::count(summary.hash_failures), "pieces whose hash did not match"),
         line("simulated", simulated(summary), "length of the run in its own time"),
-    ]
+    ];
+    // One class alone has the median of all.
+    if summary.class_p50_s.len() > 1 {
+        let classes = summary.class_p50_s.iter().map(|(class, p50_s)| {
+            line(
+                &format!("median of {class}"),
+                seconds(*p50_s),
+                "download time, among the hosts of its class",
+            )
+        });
+        lines.splice(MEDIAN..MEDIAN, classes);
+    }
+    lines
 }
 
 fn finished(summary: &Summary) -> String {
@@ -142,7 +157,7 @@ fn simulated(summary: &Summary) -> String {
 pub fn summary_table(summary: &Summary) -> String {
     let mut table = plain_table();
     for line in summary_lines(summary) {
-        table.add_row([line.name, &line.value]);
+        table.add_row([line.name, line.value]);
     }
     trimmed(&table)
 }

@@ -1,5 +1,7 @@
 //! Who had finished by when, beside the least possible time and one server alone.
 
+use plotters::style::RGBColor;
+
 use super::axis::Axis;
 use super::figure::{Body, Curve, Dash, Figure, Panel, ink, thinned};
 use crate::bound::client_server;
@@ -7,8 +9,9 @@ use crate::record::{PeerRow, RunRecord};
 use crate::words;
 
 pub const HOW_TO_READ: &str = "At each time, counted from a host's own joining, the share of the hosts that had \
-    the whole content; a curve that ends below 100 % means that some never finished. The dashed line is the least \
-    time in which all could have finished; the dotted curve is the same hosts served by the seeds alone.";
+    the whole content; a curve that ends below 100 % means that some never finished. Where there are several classes \
+    of hosts each has a curve, as a share of its own hosts. The upright line is the least time in which all could \
+    have finished; the curve `served by the seeds alone` is the same hosts without a swarm.";
 
 const MOST_POINTS: usize = 800;
 /// Beyond this ratio of the two curves' ends, a linear axis would squeeze one of them flat.
@@ -16,17 +19,23 @@ const LOG_FROM: f64 = 3.0;
 
 pub fn figure(record: &RunRecord) -> Figure {
     let eligible = record.peers.iter().filter(|peer| peer.is_eligible()).count();
-    let mut swarm: Vec<f64> = record.peers.iter().filter_map(download_s).collect();
-    swarm.sort_by(f64::total_cmp);
     let server = client_server(&record.info.content, &record.peers).unwrap_or_default();
     let title = title(record, &server);
-    let x = time_axis(record, &swarm, &server);
+    let classes = classes(record);
+    // Several curves of the swarm leave no room for one of something else.
+    let server = if classes.len() > 1 { Vec::new() } else { server };
+    let x = time_axis(record, &sorted(record.peers.iter()), &server);
     if eligible == 0 {
         return Figure { title, x, body: Body::Message("No host came for the content.".to_owned()) };
     }
     let curve = |label: String, colour, dash, points| Curve { label, colour, dash, points };
-    let mut curves =
-        vec![curve("swarm".to_owned(), ink::BLUE, Dash::Solid, steps(&swarm, eligible, x.high()))];
+    let mut curves: Vec<Curve> = classes
+        .into_iter()
+        .zip(INKS)
+        .map(|((label, times, hosts), (colour, dash))| {
+            curve(label, colour, dash, steps(&times, hosts, x.high()))
+        })
+        .collect();
     if let Some(bound_s) = record.summary.bound_s {
         let label = format!("least possible: {}", words::seconds(bound_s));
         curves.push(curve(label, ink::BLACK, Dash::Dashed, vec![(bound_s, 0.0), (bound_s, 1.0)]));
@@ -40,6 +49,43 @@ pub fn figure(record: &RunRecord) -> Figure {
         x,
         body: Body::Panels(vec![Panel { y: Axis::percent("hosts that have finished"), curves }]),
     }
+}
+
+/// How the curves of classes are drawn; the first is that of all hosts too.
+const INKS: [(RGBColor, Dash); 4] = [
+    (ink::BLUE, Dash::Solid),
+    (ink::GREEN, Dash::Dashed),
+    (ink::PURPLE, Dash::Solid),
+    (ink::ORANGE, Dash::Dotted),
+];
+
+/// The name, the download times and the number of hosts of each class that came for the content, quickest median
+/// first; of all hosts together where there are more classes than a plot can hold, or only one.
+fn classes(record: &RunRecord) -> Vec<(String, Vec<f64>, usize)> {
+    let names = &record.summary.class_p50_s;
+    let of = |name: Option<&str>| {
+        let hosts = || {
+            record
+                .peers
+                .iter()
+                .filter(move |peer| peer.is_eligible() && name.is_none_or(|name| peer.class == name))
+        };
+        (name.unwrap_or("swarm").to_owned(), sorted(hosts()), hosts().count())
+    };
+    if !(2..=INKS.len()).contains(&names.len()) {
+        return vec![of(None)];
+    }
+    let p50_s = |name: &str| names[name].unwrap_or(f64::INFINITY);
+    let mut order: Vec<&String> = names.keys().collect();
+    order.sort_by(|a, b| p50_s(a).total_cmp(&p50_s(b)));
+    order.into_iter().map(|name| of(Some(name))).collect()
+}
+
+/// The download times of those of `peers` that finished, ascending.
+fn sorted<'a>(peers: impl Iterator<Item = &'a PeerRow>) -> Vec<f64> {
+    let mut times: Vec<f64> = peers.filter_map(download_s).collect();
+    times.sort_by(f64::total_cmp);
+    times
 }
 
 fn time_axis(record: &RunRecord, swarm: &[f64], server: &[f64]) -> Axis {

@@ -12,6 +12,7 @@ pub mod ink {
     pub const BLUE: RGBColor = RGBColor(0, 114, 178);
     pub const ORANGE: RGBColor = RGBColor(213, 94, 0);
     pub const GREEN: RGBColor = RGBColor(0, 158, 115);
+    pub const PURPLE: RGBColor = RGBColor(204, 121, 167);
     pub const GREY: RGBColor = RGBColor(110, 110, 110);
 }
 

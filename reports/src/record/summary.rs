@@ -1,5 +1,7 @@
 //! The figures of a run (`summary.json`) and its cost (`cost.json`). Field order is the order in the file.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The figures of one run. What was not reached is `None`, never a number that could be taken for one.
@@ -30,6 +32,8 @@ pub struct Summary {
     pub ended_by: String,
     /// Download times over the eligible, each from the host's own join.
     pub completion_s: Completion,
+    /// The median of each class of those that came for the content, among its own hosts.
+    pub class_p50_s: BTreeMap<String, Option<f64>>,
     /// From the first join of an eligible host to the last completion; `None` unless all completed.
     pub makespan_s: Option<f64>,
     /// The least makespan that any protocol could reach (Kumar and Ross).
