@@ -103,9 +103,9 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
 
 /// Refuses a claim about a figure that there is not.
 fn check_figures(scenario: &Scenario, source: &Source) -> Result<(), Failure> {
-    let unknown = scenario.holds_if.keys().find(|name| !figure_names().any(|figure| figure == name.as_str()));
-    let Some(name) = unknown else { return Ok(()) };
-    let known: Vec<&str> = figure_names().collect();
+    let classes = scenario.hosts.keys().map(|class| format!("class_p50_s.{class}"));
+    let known: Vec<String> = figure_names().map(str::to_owned).chain(classes).collect();
+    let Some(name) = scenario.holds_if.keys().find(|name| !known.contains(name)) else { return Ok(()) };
     let hint = format!("the figures are {}", known.join(", "));
     Err(Failure::told(&source.error(
         &format!("holds_if.{name}"),
