@@ -9,8 +9,15 @@ use std::process::{Command, Stdio};
 
 use support::{Running, assert_same, fails, run, stderr, stdout, torrentlab};
 
-/// A swarm that is over in no time.
-const SMALL: [&str; 4] = ["--set", "content.size=1 MiB", "--set", "hosts.leecher.count=8"];
+/// A swarm that is over in no time, with a claim that holds for so few.
+const SMALL: [&str; 6] = [
+    "--set",
+    "content.size=1 MiB",
+    "--set",
+    "hosts.leecher.count=8",
+    "--set",
+    "holds_if={ completed_share = \"1\" }",
+];
 
 /// `run first-swarm`, small, with its results below `out`.
 fn small(out: &Path, more: &[&str]) -> Command {
