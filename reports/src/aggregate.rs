@@ -128,6 +128,7 @@ pub(crate) fn common_figures(summary: &Summary) -> Vec<(&'static str, Option<f64
         ("jain_upload", summary.jain_upload),
         ("blocks", whole(summary.blocks)),
         ("duplicate_blocks", whole(summary.duplicate_blocks)),
+        ("requests_per_block", summary.requests_per_block),
         ("hash_failures", whole(summary.hash_failures)),
         ("protocol_overhead", summary.protocol_overhead),
         ("distributed_copies_min", summary.distributed_copies_min),

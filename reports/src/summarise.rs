@@ -45,6 +45,7 @@ pub fn summarise(info: &RunInfo, peers: &[PeerRow], timeline: &[TimelineRow]) ->
         )),
         blocks: total(peers, |peer| peer.blocks),
         duplicate_blocks: total(peers, |peer| peer.duplicate_blocks),
+        requests_per_block: round(requests_per_block(peers)),
         hash_failures: total(peers, |peer| peer.hash_failures),
         protocol_overhead: round(protocol_overhead(peers)),
         distributed_copies_min: round(distributed_copies_min(timeline)),
@@ -105,6 +106,11 @@ fn makespan(eligible: &[&PeerRow]) -> Option<f64> {
     let first = eligible.iter().map(|peer| peer.joined_s).reduce(f64::min)?;
     let last = eligible.iter().filter_map(|peer| peer.completed_s).reduce(f64::max)?;
     Some(last - first)
+}
+
+fn requests_per_block(peers: &[PeerRow]) -> Option<f64> {
+    let blocks = total(peers, |peer| peer.blocks);
+    (blocks > 0).then(|| total(peers, |peer| peer.requests) as f64 / blocks as f64)
 }
 
 fn upload_utilisation(peers: &[PeerRow]) -> Option<f64> {

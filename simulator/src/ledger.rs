@@ -36,6 +36,8 @@ pub enum Fact {
         /// On which connection.
         conn: ConnId,
     },
+    /// It asked for a block.
+    Requested,
     /// A block came.
     BlockReceived {
         /// On which connection.
@@ -96,6 +98,8 @@ pub struct Account {
     pub payload_up: u64,
     /// Payload received.
     pub payload_down: u64,
+    /// Requests sent.
+    pub requests: u64,
     /// Blocks received.
     pub blocks: u64,
     /// Blocks received that it had.
@@ -207,6 +211,7 @@ impl Ledger {
                 account.conns[conn.slot()].unchoked_since.get_or_insert(now);
             }
             Fact::Choked { conn } => self.choked(now, host, conn),
+            Fact::Requested => account.requests += 1,
             Fact::BlockReceived { conn, piece, bytes, duplicate } => {
                 self.received(now, host, conn, piece, bytes, duplicate);
             }

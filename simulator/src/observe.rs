@@ -152,6 +152,7 @@ fn peer_row(name: &str, class: &HostClass, account: &Account, joined: Instant, w
         payload_down_bytes: account.payload_down,
         wire_up_bytes: wire.0,
         wire_down_bytes: wire.1,
+        requests: account.requests,
         blocks: account.blocks,
         duplicate_blocks: account.duplicates,
         wasted_bytes: account.wasted,

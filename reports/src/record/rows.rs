@@ -85,6 +85,8 @@ pub struct PeerRow {
     /// Payload sent over payload received; `None` if it received none ([`PeerRow::derive`]).
     #[serde(with = "decimal::option")]
     pub share_ratio: Option<f64>,
+    /// Requests that it sent.
+    pub requests: u64,
     /// Blocks that it received, duplicates included.
     pub blocks: u64,
     /// Blocks that it received though it had them.

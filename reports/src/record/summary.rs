@@ -60,6 +60,8 @@ pub struct Summary {
     pub blocks: u64,
     /// Blocks received by a host that had them.
     pub duplicate_blocks: u64,
+    /// Requests sent for each block received: above 1 where blocks were asked for again.
+    pub requests_per_block: Option<f64>,
     /// Pieces that failed their check.
     pub hash_failures: u64,
     /// Bytes on the wire that were not payload, per byte of payload, as sent.

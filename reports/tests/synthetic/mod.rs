@@ -136,6 +136,7 @@ fn leecher(content: &ContentInfo, index: usize) -> PeerRow {
         payload_down_bytes: content.total_bytes + 16_384,
         wire_up_bytes: (sent * 1.05) as u64,
         wire_down_bytes: (total * 1.05) as u64,
+        requests: content.total_bytes / 16_384 + 1,
         blocks: content.total_bytes / 16_384 + 1,
         duplicate_blocks: 1,
         wasted_bytes: 16_384,

@@ -156,6 +156,9 @@ impl Swarm<'_> {
         }
         match output {
             Output::Send { conn, message } => {
+                if let Message::Request(_) = message {
+                    self.note(host, &Fact::Requested);
+                }
                 let bytes = message.wire_len();
                 self.net.send(host, conn, message, bytes, 0);
             }
