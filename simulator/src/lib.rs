@@ -12,3 +12,4 @@ pub mod run;
 pub mod script;
 pub mod swarm;
 pub mod trace;
+pub mod turmoil;
