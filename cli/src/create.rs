@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
 use torrentlab_engine::metainfo::{Content, Metainfo, NewTorrent, default_piece_len};
-use torrentlab_engine::net::{Access, FileSpan, Storage, hash_all};
+use torrentlab_engine::net::{Access, FileSpan, Files, hash_all};
 use torrentlab_engine::units::Geometry;
 use torrentlab_scenarios::units::Size;
 
@@ -113,10 +113,10 @@ impl Source {
         let geometry = Geometry::new(self.total_len(), piece_len).map_err(|error| {
             Failure::input(error, "share something that is not empty, in larger pieces if need be")
         })?;
-        let storage = Storage::open(&self.root, &self.spans, Access::Read).map_err(unreadable)?;
+        let files = Files::open(&self.root, &self.spans, Access::Read).map_err(unreadable)?;
         let done = AtomicU64::new(0);
         let hashes = Progress::new("hashing", self.total_len(), options.quiet)
-            .follow(&done, || hash_all(&storage, geometry, &done))
+            .follow(&done, || hash_all(&files, geometry, &done))
             .map_err(unreadable)?;
         let torrent = NewTorrent {
             name: self.name.clone(),

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use bytes::{Bytes, BytesMut};
 use sha1::{Digest as _, Sha1};
 
-use super::storage::{Access, FileSpan, Storage, StorageError};
+use super::files::{Access, FileSpan, Files};
+use super::storage::{Storage, StorageError};
 use crate::bitfield::Bitfield;
 use crate::metainfo::{File, Metainfo, PieceHash};
 use crate::node::{Input, StorageOp};
@@ -21,11 +22,11 @@ use crate::units::{BLOCK_LEN, Block, Geometry, PieceIndex};
 /// Read back at once when a piece is checked.
 const CHUNK: usize = 128 * 1024;
 
-/// The content: its files, its shape, and what every piece must hash to.
+/// The content: its bytes, its shape, and what every piece must hash to.
 #[derive(Clone, Debug)]
 pub struct Content {
-    /// The files.
-    pub storage: Arc<Storage>,
+    /// Its bytes.
+    pub storage: Arc<dyn Storage>,
     /// The shape.
     pub geometry: Geometry,
     /// SHA-1 of each piece.
@@ -36,10 +37,10 @@ impl Content {
     /// The content of the torrent `meta`, at `place`.
     ///
     /// # Errors
-    /// As [`Storage::open`].
+    /// As [`Files::open`].
     pub fn open(meta: &Metainfo, place: Place<'_>, access: Access) -> Result<Self, StorageError> {
         let (root, files) = place.files(meta);
-        let storage = Arc::new(Storage::open(&root, &files, access)?);
+        let storage = Arc::new(Files::open(&root, &files, access)?);
         Ok(Self { storage, geometry: meta.geometry(), hashes: meta.hashes().into() })
     }
 
@@ -57,12 +58,16 @@ impl Content {
         Ok(have)
     }
 
-    fn is_right(&self, piece: PieceIndex) -> Result<bool, StorageError> {
+    /// Whether `piece` is there and right.
+    ///
+    /// # Errors
+    /// Where it is there and cannot be read.
+    pub fn is_right(&self, piece: PieceIndex) -> Result<bool, StorageError> {
         let (offset, len) = (self.geometry.offset_of(piece), self.geometry.len_of(piece));
         if self.storage.is_fresh(offset, u64::from(len)) {
             return Ok(false);
         }
-        match hash(&self.storage, self.geometry, piece, (Sha1::new(), 0)) {
+        match hash(&*self.storage, self.geometry, piece, (Sha1::new(), 0)) {
             Ok(hash) => Ok(hash == self.hashes[piece.get()]),
             Err(error) if error.is_missing() => Ok(false),
             Err(error) => Err(error),
@@ -142,7 +147,7 @@ impl Place<'_> {
 /// # Errors
 /// Where a file cannot be read.
 pub fn hash_all(
-    storage: &Storage,
+    storage: &dyn Storage,
     geometry: Geometry,
     progress: &AtomicU64,
 ) -> Result<Vec<PieceHash>, StorageError> {
@@ -180,7 +185,7 @@ fn on_all_cores<T: Send>(
 
 /// The hash of `piece`, of which a hasher has taken in the first bytes; the rest is read.
 fn hash(
-    storage: &Storage,
+    storage: &dyn Storage,
     geometry: Geometry,
     piece: PieceIndex,
     (mut sha, mut upto): (Sha1, u32),
@@ -268,7 +273,7 @@ impl Writer {
             return Input::StorageFailed { op, why: format!("piece {piece} was not written whole") };
         }
         let Content { storage, geometry, hashes } = &self.content;
-        let hashed = hash(storage, *geometry, piece, (under_way.sha, under_way.upto));
+        let hashed = hash(&**storage, *geometry, piece, (under_way.sha, under_way.upto));
         let checked = hashed.and_then(|hash| {
             let ok = hash == hashes[piece.get()];
             let digests = if ok && !digests { Vec::new() } else { self.content.digests(piece)? };
@@ -300,7 +305,7 @@ mod tests {
             FileSpan { path: "b".into(), len: bytes.len() as u64 - half, padding: false },
         ];
         Content {
-            storage: Arc::new(Storage::open(dir, &files, Access::Write).unwrap()),
+            storage: Arc::new(Files::open(dir, &files, Access::Write).unwrap()),
             geometry: Geometry::new(bytes.len() as u64, PIECE).unwrap(),
             hashes: bytes.chunks(PIECE as usize).map(|piece| Sha1::digest(piece).into()).collect(),
         }
@@ -363,7 +368,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let content = content(dir.path());
         let files = [FileSpan { path: "gone".into(), len: content.geometry.total_len(), padding: false }];
-        let storage = Arc::new(Storage::open(dir.path(), &files, Access::Read).unwrap());
+        let storage = Arc::new(Files::open(dir.path(), &files, Access::Read).unwrap());
         let mut writer = Writer::new(Content { storage, ..content.clone() });
         let ops = vec![write(&content, 0, 0), Op::Check { piece: PieceIndex(0), digests: false }];
         let told = writer.run(ops);

@@ -9,6 +9,7 @@ mod conn;
 mod core;
 mod disk;
 mod driver;
+mod files;
 mod http;
 mod outgoing;
 mod platform;
@@ -17,8 +18,9 @@ mod tracker;
 
 pub use disk::{Content, Place, hash_all};
 pub use driver::{Driver, Handle, Setup};
+pub use files::{Access, FileSpan, Files};
 pub use platform::{Platform, Tokio};
-pub use storage::{Access, FileSpan, Storage, StorageError};
+pub use storage::{Storage, StorageError};
 pub use tracker::TrackerServer;
 
 #[cfg(test)]

@@ -157,7 +157,7 @@ fn content(dir: &Path) -> Content {
     let bytes = original();
     let files = [FileSpan { path: "content".into(), len: bytes.len() as u64, padding: false }];
     Content {
-        storage: Arc::new(Storage::open(dir, &files, Access::Write).unwrap()),
+        storage: Arc::new(Files::open(dir, &files, Access::Write).unwrap()),
         geometry: Geometry::new(bytes.len() as u64, PIECE).unwrap(),
         hashes: bytes.chunks(PIECE as usize).map(|piece| Sha1::digest(piece).into()).collect(),
     }
