@@ -51,6 +51,7 @@ pub fn summarise(info: &RunInfo, peers: &[PeerRow], timeline: &[TimelineRow]) ->
         distributed_copies_min: round(distributed_copies_min(timeline)),
         bootstrap_p50_s: round(median(&eligible, |peer| peer.bootstrap_s, eligible.len())),
         sources_p50: round(median(&eligible, |peer| peer.completed_s.and(peer.sources), completed)),
+        unchoking_s: unchoking(info),
         simulated_s: rounded(info.simulated_s),
         events: info.events,
         class_p50_s: class_medians(&eligible),
@@ -100,6 +101,15 @@ fn class_medians(eligible: &[&PeerRow]) -> BTreeMap<String, Option<f64>> {
     }
     let p50 = |hosts: Vec<&PeerRow>| median(&hosts, download_s, hosts.len()).map(rounded);
     classes.into_iter().map(|(class, hosts)| (class, p50(hosts))).collect()
+}
+
+/// The time that each class unchoked each class.
+fn unchoking(info: &RunInfo) -> BTreeMap<String, BTreeMap<String, f64>> {
+    let given = info.classes.iter().filter(|class| !class.unchoking_s.is_empty());
+    let to = |times: &BTreeMap<String, f64>| {
+        times.iter().map(|(class, &time_s)| (class.clone(), rounded(time_s))).collect()
+    };
+    given.map(|class| (class.name.clone(), to(&class.unchoking_s))).collect()
 }
 
 fn makespan(eligible: &[&PeerRow]) -> Option<f64> {
@@ -156,7 +166,7 @@ fn distributed_copies_min(timeline: &[TimelineRow]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::ContentInfo;
+    use crate::record::{ClassInfo, ContentInfo};
 
     fn host(role: Role, up: u64, completed_s: Option<f64>, sent: u64) -> PeerRow {
         PeerRow {
@@ -203,6 +213,20 @@ mod tests {
         assert_eq!(summary.jain_upload, Some(rounded(500.0 * 500.0 / (3.0 * 170_000.0))));
         assert_eq!(summary.protocol_overhead, Some(0.1));
         assert_eq!(summary.distributed_copies_min, Some(1.2), "the last sample is past all need");
+    }
+
+    #[test]
+    fn unchoke_time_is_named_by_giver_and_taker() {
+        let class = |name: &str, unchoking_s: &[(&str, f64)]| ClassInfo {
+            name: name.to_owned(),
+            unchoking_s: unchoking_s.iter().map(|&(taker, time_s)| (taker.to_owned(), time_s)).collect(),
+            ..ClassInfo::default()
+        };
+        let classes = vec![class("fast", &[("fast", 1.0 / 3.0), ("slow", 2.0)]), class("slow", &[])];
+        let summary = summarise(&RunInfo { classes, ..RunInfo::default() }, &[], &[]);
+        assert_eq!(summary.unchoking_s["fast"]["fast"], 0.333333);
+        assert_eq!(summary.unchoking_s["fast"]["slow"], 2.0);
+        assert!(!summary.unchoking_s.contains_key("slow"), "who gave nothing is absent");
     }
 
     #[test]

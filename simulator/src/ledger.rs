@@ -1,5 +1,7 @@
 //! What each host did, gathered from what crosses its driver: any node and any backend can be measured so.
 
+use std::collections::BTreeMap;
+
 use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::{ConnId, PieceIndex};
@@ -159,6 +161,8 @@ pub struct Ledger {
     pub bootstrapped: u32,
     /// Hosts that completed, present or not.
     pub completed: u32,
+    /// Time for which hosts of the first class unchoked hosts of the second.
+    pub unchoking: BTreeMap<(u16, u16), Duration>,
     /// Payload that came to all hosts.
     pub payload: u64,
     /// When anyone last received a block that it lacked.
@@ -331,6 +335,7 @@ impl Ledger {
         if peer.class == class {
             peer.unchoking_own += time;
         }
+        *self.unchoking.entry((peer.class, class)).or_default() += time;
     }
 }
 
@@ -342,5 +347,38 @@ impl Account {
             // Slots are handed out in order, but an end may be told of its connection after a later one.
             None => self.conns.resize(conn.slot() + 1, fresh),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use torrentlab_engine::units::ConnSlots;
+
+    use super::*;
+
+    #[test]
+    fn unchoke_time_is_entered_by_the_class_that_gives_and_the_class_that_takes() {
+        let mut ledger = Ledger::new(1);
+        let none = Bitfield::none(1);
+        [0, 1, 1].iter().for_each(|&class| ledger.open(class, &none));
+        let mut note = |secs: u64, host, fact| {
+            ledger.note(Instant::ZERO + Duration::from_secs(secs), host, &none, &fact);
+        };
+        let mut slots = ConnSlots::default();
+        let (first, second) = (slots.open(), slots.open());
+        (0..3).for_each(|host| note(0, host, Fact::Joined));
+        note(0, 0, Fact::Connected { conn: first, peer: 1 });
+        note(0, 1, Fact::Connected { conn: first, peer: 0 });
+        note(0, 1, Fact::Connected { conn: second, peer: 2 });
+        note(1, 0, Fact::Unchoked { conn: first });
+        note(2, 1, Fact::Unchoked { conn: second });
+        note(4, 0, Fact::Choked { conn: first });
+        note(5, 0, Fact::Unchoked { conn: first });
+        note(7, 1, Fact::Closed { conn: second });
+        ledger.finish(Instant::ZERO + Duration::from_secs(10));
+        let secs = Duration::from_secs;
+        let expected = [((1, 0), secs(3 + 5)), ((1, 1), secs(5))];
+        assert_eq!(ledger.unchoking, BTreeMap::from(expected), "nobody was unchoked by class 0");
+        assert_eq!(ledger.hosts[2].unchoking_own, secs(5));
     }
 }

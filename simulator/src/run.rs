@@ -13,6 +13,7 @@ use torrentlab_scenarios::{Bounds, InitialPieces, Scenario, Stay};
 
 use crate::build::{BuildError, build, synthetic};
 use crate::content::{Content, RealContent};
+use crate::ledger::Ledger;
 use crate::observe::{Sampler, peer_rows, piece_rows, up};
 use crate::registry::Registry;
 use crate::swarm::Swarm;
@@ -185,6 +186,7 @@ fn run_bare(
     let peers = peer_rows(scenario, &swarm, warm_up, stall_after(scenario));
     let pieces = piece_rows(swarm.ledger());
     let (simulated_s, events, corrupt) = (swarm.now().as_secs_f64(), swarm.events(), swarm.corrupt());
+    let classes = class_infos(scenario, swarm.ledger());
     let trace = swarm.finish_trace();
     let mut info = RunInfo {
         scenario: scenario.name.clone(),
@@ -203,7 +205,7 @@ fn run_bare(
             piece_bytes: u64::from(geometry.piece_len()),
             pieces: geometry.pieces(),
         },
-        classes: class_infos(scenario),
+        classes,
         ..RunInfo::default()
     };
     let summary = summarise(&info, &peers, &timeline);
@@ -297,9 +299,14 @@ fn resolved(scenario: &Scenario, seed: u64) -> String {
     Scenario { seed, ..scenario.clone() }.resolved_toml()
 }
 
-fn class_infos(scenario: &Scenario) -> Vec<ClassInfo> {
+fn class_infos(scenario: &Scenario, ledger: &Ledger) -> Vec<ClassInfo> {
     let sizes = scenario.class_sizes();
-    let info = |(name, class): (&String, &HostClass)| ClassInfo {
+    let names: Vec<&String> = scenario.hosts.keys().collect();
+    let unchoking_s = |giver: u16| {
+        let given = ledger.unchoking.range((giver, 0)..=(giver, u16::MAX));
+        given.map(|(&(_, taker), time)| (names[usize::from(taker)].clone(), time.as_secs_f64())).collect()
+    };
+    let info = |(index, (name, class)): (u16, (&String, &HostClass))| ClassInfo {
         name: name.clone(),
         hosts: sizes.get(name.as_str()).copied().unwrap_or(0),
         behaviour: match class.behaviour {
@@ -319,8 +326,9 @@ fn class_infos(scenario: &Scenario) -> Vec<ClassInfo> {
             InitialPieces::List(_) => "a list".to_owned(),
         },
         presence: presence(class),
+        unchoking_s: unchoking_s(index),
     };
-    scenario.hosts.iter().map(info).collect()
+    (0u16..).zip(&scenario.hosts).map(info).collect()
 }
 
 /// How a class comes and goes, in words.

@@ -1,5 +1,6 @@
 //! What was run: the part of a record that is known before the first event, and how the run ended.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -99,6 +100,8 @@ pub struct ClassInfo {
     pub initial_pieces: String,
     /// How it arrives and how long it stays.
     pub presence: String,
+    /// Time for which its hosts unchoked hosts of each class, summed over connections.
+    pub unchoking_s: BTreeMap<String, f64>,
 }
 
 /// A figure and the range that it must lie in for the claim to hold.

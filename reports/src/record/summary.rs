@@ -72,6 +72,9 @@ pub struct Summary {
     pub bootstrap_p50_s: Option<f64>,
     /// Median effective number of sources over the hosts that completed.
     pub sources_p50: Option<f64>,
+    /// Time for which hosts of a class unchoked hosts of another, or of their own, summed over connections: by the class
+    /// that gave the slots, then by the one that got them. What is absent is 0.
+    pub unchoking_s: BTreeMap<String, BTreeMap<String, f64>>,
     /// How long the run was, in seconds of the simulation.
     pub simulated_s: f64,
     /// How many events were delivered.
