@@ -21,7 +21,7 @@ use torrentlab_engine::time::Instant;
 use torrentlab_engine::torrent::{self, Config, Streams, Torrent};
 use torrentlab_engine::tracker::server::{Tracker, TrackerConfig};
 use torrentlab_engine::units::PeerId;
-use turmoil::net::{TcpListener, TcpStream};
+use turmoil::net::{TcpListener, TcpStream, UdpSocket};
 
 const PIECE: u32 = 64 * 1024;
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 6881);
@@ -33,6 +33,7 @@ struct Turmoil;
 impl Platform for Turmoil {
     type Stream = TcpStream;
     type Listener = TcpListener;
+    type Udp = UdpSocket;
 
     fn now(&self) -> Instant {
         Instant::from_nanos(turmoil::sim_elapsed().expect("inside the simulation").as_nanos() as u64)
@@ -56,6 +57,18 @@ impl Platform for Turmoil {
 
     async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
         TcpStream::connect(addr).await
+    }
+
+    async fn bind_udp(&self, addr: SocketAddr) -> io::Result<UdpSocket> {
+        UdpSocket::bind(addr).await
+    }
+
+    async fn send_to(&self, socket: &UdpSocket, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
+        socket.send_to(datagram, to).await.map(drop)
+    }
+
+    async fn recv_from(&self, socket: &UdpSocket, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        socket.recv_from(buf).await
     }
 
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {

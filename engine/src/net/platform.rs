@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket, lookup_host};
 
 use crate::time::Instant;
 
@@ -16,6 +16,8 @@ pub trait Platform: Clone + Send + Sync + 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
     /// A listening TCP socket.
     type Listener: Send + Sync + 'static;
+    /// A UDP socket.
+    type Udp: Send + Sync + 'static;
 
     /// The time since the platform was made.
     fn now(&self) -> Instant;
@@ -41,6 +43,26 @@ pub trait Platform: Clone + Send + Sync + 'static {
     /// Opens a connection.
     fn connect(&self, addr: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
+    /// A UDP socket at `addr`; port 0 takes a free one, and the unspecified address stands for wherever connections go
+    /// out from.
+    fn bind_udp(&self, addr: SocketAddr) -> impl Future<Output = io::Result<Self::Udp>> + Send;
+
+    /// Sends a datagram, which may get lost.
+    fn send_to(
+        &self,
+        socket: &Self::Udp,
+        datagram: &[u8],
+        to: SocketAddr,
+    ) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// The next datagram: its length, cut to that of `buf`, and where it comes from. Nothing is lost when the future is
+    /// dropped.
+    fn recv_from(
+        &self,
+        socket: &Self::Udp,
+        buf: &mut [u8],
+    ) -> impl Future<Output = io::Result<(usize, SocketAddr)>> + Send;
+
     /// The addresses of a host name.
     fn resolve(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
 
@@ -64,11 +86,17 @@ impl Tokio {
         let source = Some(source).filter(|ip| !ip.is_unspecified());
         Self { start: tokio::time::Instant::now(), source }
     }
+
+    /// The source, where it is of the same family as `addr`.
+    fn source_for(&self, addr: SocketAddr) -> Option<IpAddr> {
+        self.source.filter(|ip| ip.is_ipv4() == addr.is_ipv4())
+    }
 }
 
 impl Platform for Tokio {
     type Stream = TcpStream;
     type Listener = TcpListener;
+    type Udp = UdpSocket;
 
     fn now(&self) -> Instant {
         let nanos = self.start.elapsed().as_nanos();
@@ -96,12 +124,27 @@ impl Platform for Tokio {
 
     async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
         let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        if let Some(source) = self.source.filter(|ip| ip.is_ipv4() == addr.is_ipv4()) {
+        if let Some(source) = self.source_for(addr) {
             socket.bind(SocketAddr::new(source, 0))?;
         }
         let stream = socket.connect(addr).await?;
         stream.set_nodelay(true)?;
         Ok(stream)
+    }
+
+    async fn bind_udp(&self, mut addr: SocketAddr) -> io::Result<UdpSocket> {
+        if let Some(source) = self.source_for(addr).filter(|_| addr.ip().is_unspecified()) {
+            addr.set_ip(source);
+        }
+        UdpSocket::bind(addr).await
+    }
+
+    async fn send_to(&self, socket: &UdpSocket, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
+        socket.send_to(datagram, to).await.map(drop)
+    }
+
+    async fn recv_from(&self, socket: &UdpSocket, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        socket.recv_from(buf).await
     }
 
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use sha1::{Digest as _, Sha1};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::*;
@@ -64,6 +64,7 @@ impl Gated {
 impl Platform for Gated {
     type Stream = TcpStream;
     type Listener = TcpListener;
+    type Udp = UdpSocket;
 
     fn now(&self) -> Instant {
         self.tokio.now()
@@ -87,6 +88,18 @@ impl Platform for Gated {
 
     async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
         self.tokio.connect(addr).await
+    }
+
+    async fn bind_udp(&self, addr: SocketAddr) -> io::Result<UdpSocket> {
+        self.tokio.bind_udp(addr).await
+    }
+
+    async fn send_to(&self, socket: &UdpSocket, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
+        self.tokio.send_to(socket, datagram, to).await
+    }
+
+    async fn recv_from(&self, socket: &UdpSocket, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.tokio.recv_from(socket, buf).await
     }
 
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {

@@ -6,6 +6,7 @@ mod query;
 mod reply;
 mod scrape;
 pub mod server;
+pub mod udp;
 
 pub use announce::{Announce, AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerFailure};
 pub use query::{AnnounceQuery, QueryError, announce_url, parse_announce_query};

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use ::turmoil::net::{TcpListener, TcpStream};
+use ::turmoil::net::{TcpListener, TcpStream, UdpSocket};
 use torrentlab_engine::net::Platform;
 use torrentlab_engine::time::Instant;
 
@@ -36,6 +36,8 @@ impl Shaped {
 impl Platform for Shaped {
     type Stream = Stream;
     type Listener = Listener;
+    /// Datagrams are few and small (the tracker's): they pass the links unshaped.
+    type Udp = UdpSocket;
 
     fn now(&self) -> Instant {
         let elapsed = ::turmoil::sim_elapsed().expect("inside the simulation");
@@ -61,6 +63,18 @@ impl Platform for Shaped {
 
     async fn connect(&self, addr: SocketAddr) -> io::Result<Stream> {
         Ok(Stream::new(TcpStream::connect(addr).await?))
+    }
+
+    async fn bind_udp(&self, addr: SocketAddr) -> io::Result<UdpSocket> {
+        UdpSocket::bind(addr).await
+    }
+
+    async fn send_to(&self, socket: &UdpSocket, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
+        socket.send_to(datagram, to).await.map(drop)
+    }
+
+    async fn recv_from(&self, socket: &UdpSocket, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        socket.recv_from(buf).await
     }
 
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
