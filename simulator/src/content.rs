@@ -50,31 +50,35 @@ impl Content {
     fn original(&self, block: Block) -> Payload {
         match self {
             Self::Synthetic(_) => Payload::Synthetic { len: block.len, tag: tag(block) },
-            Self::Real(real) => Payload::Bytes(real.slice(block)),
+            Self::Real(real) => Payload::Bytes(real.block(block)),
         }
     }
 }
 
 impl RealContent {
     /// The bytes of a block: a view, unless it spans files.
-    fn slice(&self, block: Block) -> Bytes {
-        let mut start = self.metainfo.geometry().offset_of(block.piece) + u64::from(block.begin);
-        let mut left = block.len as usize;
+    fn block(&self, block: Block) -> Bytes {
+        let start = self.metainfo.geometry().offset_of(block.piece) + u64::from(block.begin);
+        self.slice(start, block.len as usize)
+    }
+
+    /// `len` bytes from `start` on, or as many as there are: a view, unless they span files.
+    pub(crate) fn slice(&self, mut start: u64, mut len: usize) -> Bytes {
         let mut whole = BytesMut::new();
         for part in &self.parts {
-            let len = part.len() as u64;
-            if start >= len {
-                start -= len;
+            let part_len = part.len() as u64;
+            if start >= part_len {
+                start -= part_len;
                 continue;
             }
-            let here = left.min((len - start) as usize);
+            let here = len.min((part_len - start) as usize);
             let bytes = part.slice(start as usize..start as usize + here);
-            if whole.is_empty() && here == left {
+            if whole.is_empty() && here == len {
                 return bytes;
             }
             whole.extend_from_slice(&bytes);
-            (start, left) = (0, left - here);
-            if left == 0 {
+            (start, len) = (0, len - here);
+            if len == 0 {
                 break;
             }
         }
@@ -108,7 +112,7 @@ impl Storage {
             for piece in storage.have.iter() {
                 for nth in 0..geometry.blocks_in(piece) {
                     let block = geometry.block(piece, nth);
-                    storage.blocks[index(&geometry, block)] = Some(real.slice(block));
+                    storage.blocks[index(&geometry, block)] = Some(real.block(block));
                 }
             }
         }
@@ -257,14 +261,14 @@ fn hash(blocks: &[Bytes]) -> [u8; 20] {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use torrentlab_engine::metainfo::{Content as Files, NewTorrent, hash_piece};
 
     const PIECE: u32 = 3 * BLOCK_LEN + 100;
 
     /// Two files whose border lies within a block, in pieces that are no whole blocks.
-    fn real() -> (Vec<u8>, Content) {
+    pub(crate) fn real() -> (Vec<u8>, Content) {
         let bytes: Vec<u8> = (0..5 * PIECE + 77).map(|at| (at / 251 + at) as u8).collect();
         let hashes = bytes.chunks(PIECE as usize).map(hash_piece).collect();
         let torrent = NewTorrent {

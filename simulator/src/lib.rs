@@ -3,6 +3,7 @@
 pub mod build;
 pub mod churn;
 pub mod content;
+pub mod disk;
 pub mod ledger;
 pub mod link;
 pub mod observe;
