@@ -3,18 +3,21 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use ::turmoil::net::{TcpListener, TcpStream, UdpSocket};
 use torrentlab_engine::net::Platform;
 use torrentlab_engine::time::Instant;
 
 use super::{Stream, World};
+use crate::turmoil::storage::Store;
 
 /// The world as a driver on one of its hosts sees it. Must be used inside that host's software.
 #[derive(Clone)]
 pub struct Shaped {
     world: World,
     host: u32,
+    store: Option<Arc<Store>>,
 }
 
 /// A listening TCP socket.
@@ -24,7 +27,12 @@ pub struct Listener {
 
 impl Shaped {
     pub(super) fn new(world: World, host: u32) -> Self {
-        Self { world, host }
+        Self { world, host, store: None }
+    }
+
+    /// Has slow work take as long as the disk of `store` does.
+    pub fn with_store(self, store: Arc<Store>) -> Self {
+        Self { store: Some(store), ..self }
     }
 
     /// The host that this is the platform of.
@@ -87,6 +95,13 @@ impl Platform for Shaped {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = T> + Send {
-        std::future::ready(work())
+        let (result, now) = (work(), self.now());
+        let done = self.store.as_ref().map_or(now, |store| store.finish(now));
+        async move {
+            if done > now {
+                self.sleep_until(done).await;
+            }
+            result
+        }
     }
 }
