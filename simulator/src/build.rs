@@ -1,4 +1,4 @@
-//! From a scenario to a swarm.
+//! From a scenario to the plan of a swarm.
 
 use std::net::SocketAddr;
 
@@ -18,8 +18,8 @@ use torrentlab_scenarios::{Draw, InitialPieces, Scenario, Stay};
 use crate::churn::{arrivals, draw};
 use crate::content::Content;
 use crate::link::{Links, Tcp};
+use crate::plan::{Cast, Class, HostPlan, Plan, SwarmConfig};
 use crate::registry::{ChokerSetup, Nobody, Registry};
-use crate::swarm::{Cast, Class, HostPlan, Swarm, SwarmConfig};
 use crate::trace::Detail;
 
 /// Why a scenario cannot run: what is wrong with one of its fields.
@@ -84,7 +84,7 @@ pub fn build<'s>(
     content: Content,
     seed: u64,
     detail: Detail,
-) -> Result<Swarm<'s>, BuildError> {
+) -> Result<Plan<'s>, BuildError> {
     check(scenario, registry)?;
     let geometry = content.geometry();
     let sizes = scenario.class_sizes();
@@ -111,11 +111,7 @@ pub fn build<'s>(
     };
     let total = geometry.total_len();
     let classes = scenario.hosts.iter().map(|(name, class)| class_of(name, class, total)).collect();
-    let mut swarm = Swarm::new(config, classes, Box::new(cast));
-    plans.into_iter().for_each(|plan| {
-        swarm.add(plan);
-    });
-    Ok(swarm)
+    Ok(Plan { config, classes, hosts: plans, cast: Box::new(cast) })
 }
 
 fn check_strategies(class_name: &str, class: &HostClass, registry: &Registry) -> Result<(), BuildError> {

@@ -1,5 +1,6 @@
 //! Hosts, links, clock and churn: a swarm of real engines in a deterministic network.
 
+pub mod attendance;
 pub mod build;
 pub mod churn;
 pub mod content;
@@ -7,6 +8,7 @@ pub mod disk;
 pub mod ledger;
 pub mod link;
 pub mod observe;
+pub mod plan;
 pub mod queue;
 pub mod registry;
 pub mod run;

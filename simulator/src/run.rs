@@ -174,7 +174,7 @@ fn run_bare(
         None => synthetic(scenario)?,
     };
     let geometry = content.geometry();
-    let mut swarm = build(scenario, registry, content, seed, options.detail.clone())?;
+    let mut swarm = Swarm::new(build(scenario, registry, content, seed, options.detail.clone())?);
     let mut sampler = Sampler::new(scenario, geometry.pieces());
     let ended_by = drive(scenario, seed, &mut swarm, &mut sampler, options, progress)?;
     swarm.finish_accounts();

@@ -9,10 +9,11 @@ use torrentlab_engine::units::{Block, ConnId, PieceIndex};
 use torrentlab_engine::wire::Message;
 
 use super::tracker::Trip;
-use super::{Event, Swarm, addr_of, host_at};
+use super::{Event, Swarm};
 use crate::churn::draw;
 use crate::ledger::Fact;
 use crate::link::{End, NetEvent, Notice};
+use crate::plan::{addr_of, host_at};
 
 impl Swarm<'_> {
     pub(super) fn on_net(&mut self, event: NetEvent) {

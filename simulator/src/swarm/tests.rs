@@ -1,8 +1,18 @@
 //! Swarms as their users meet them, with nodes that say what they are told to say.
 
+use std::net::SocketAddr;
+
 use super::*;
+use crate::content::Content;
+use crate::link::{Links, Tcp};
+use crate::plan::addr_of;
+use crate::trace::Detail;
+use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::node::{Misuse, Output};
+use torrentlab_engine::tracker::server::TrackerConfig;
 use torrentlab_engine::units::{ConnId, Geometry};
+use torrentlab_scenarios::Draw;
+use torrentlab_scenarios::schema::Departure;
 use torrentlab_scenarios::units::Span;
 
 /// Dials the hosts that it is told to, greets each with `interested`, and closes nothing.
@@ -85,26 +95,29 @@ fn seen(how: Departure) -> Vec<(f64, String)> {
         serving: false,
     };
     let ten = Instant::ZERO + Duration::from_secs(10);
-    let mut swarm = Swarm::new(config, vec![class(Instant::NEVER), class(ten)], Box::new(Pair(seen.clone())));
-    for host in 0..2 {
-        swarm.add(HostPlan {
-            class: host,
-            index: 0,
-            links: Links {
-                up: None,
-                down: None,
-                socket_buffer: 1 << 16,
-                window: 1 << 20,
-                queue: 1 << 16,
-                jitter: Duration::ZERO,
-                dial_timeout: Duration::from_secs(15),
-                dice: torrentlab_engine::dice::Dice::stream(1, ("host", 0, "jitter")),
-            },
-            latency: Duration::from_millis(25),
-            have: Bitfield::none(4),
-            arrival: Instant::ZERO,
-        });
-    }
+    let host = |class| HostPlan {
+        class,
+        index: 0,
+        links: Links {
+            up: None,
+            down: None,
+            socket_buffer: 1 << 16,
+            window: 1 << 20,
+            queue: 1 << 16,
+            jitter: Duration::ZERO,
+            dial_timeout: Duration::from_secs(15),
+            dice: torrentlab_engine::dice::Dice::stream(1, ("host", 0, "jitter")),
+        },
+        latency: Duration::from_millis(25),
+        have: Bitfield::none(4),
+        arrival: Instant::ZERO,
+    };
+    let mut swarm = Swarm::new(Plan {
+        config,
+        classes: vec![class(Instant::NEVER), class(ten)],
+        hosts: vec![host(0), host(1)],
+        cast: Box::new(Pair(seen.clone())),
+    });
     while swarm.step(Instant::ZERO + Duration::from_secs(60)) {}
     swarm.check_invariants();
     assert_eq!(swarm.ledger().present, 1);
@@ -123,17 +136,5 @@ fn the_three_departures_differ_in_who_learns_of_them_and_when() {
         let expected: Vec<(f64, String)> =
             before.into_iter().chain(after).map(|(at, word)| (at, word.to_owned())).collect();
         assert_eq!(seen(how), expected, "{how:?}");
-    }
-}
-
-#[test]
-fn addresses_lead_to_hosts_and_back() {
-    assert_eq!(addr_of(0).to_string(), "10.0.0.1:6881");
-    assert_eq!(addr_of(70_000).to_string(), "10.1.17.113:6881");
-    for host in [0, 255, 70_000] {
-        assert_eq!(host_at(addr_of(host), 70_001), Some(host));
-    }
-    for nobody in ["10.0.0.0:6881", "10.0.0.9:6881", "10.0.0.1:80", "9.9.9.9:6881", "[::1]:6881"] {
-        assert_eq!(host_at(nobody.parse().unwrap(), 5), None, "{nobody}");
     }
 }

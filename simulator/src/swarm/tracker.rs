@@ -11,9 +11,10 @@ use torrentlab_engine::tracker::{
 };
 use torrentlab_scenarios::Draw;
 
-use super::{Event, Swarm, addr_of};
+use super::{Event, Swarm};
 use crate::churn::draw;
 use crate::link::Pool;
+use crate::plan::addr_of;
 
 /// Bytes around an announce URL: request line, `Host`, `User-Agent`, and four segments to open and close.
 const REQUEST: u32 = 96 + 4 * 52;
@@ -115,7 +116,7 @@ impl Swarm<'_> {
 
     /// Whom a client of a client–server system knows.
     fn seeds_present(&self) -> Vec<SocketAddr> {
-        let present = |&host: &u32| self.class(host).serving && self.hosts[host as usize].node.is_some();
+        let present = |&host: &u32| self.class(host).serving && self.attendance.is_present(host);
         (0..self.hosts.len() as u32).filter(present).take(SEEDS).map(addr_of).collect()
     }
 }

@@ -1,0 +1,136 @@
+//! What a swarm consists of before it begins, whatever carries its bytes.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use torrentlab_engine::bitfield::Bitfield;
+use torrentlab_engine::node::Node;
+use torrentlab_engine::time::{Duration, Instant};
+use torrentlab_engine::tracker::server::TrackerConfig;
+use torrentlab_scenarios::Draw;
+use torrentlab_scenarios::schema::Departure;
+
+use crate::content::Content;
+use crate::link::{Links, Tcp};
+use crate::trace::Detail;
+
+/// The port that every host listens on.
+pub const PORT: u16 = 6881;
+/// The address before the first host's.
+const BASE: u32 = u32::from_be_bytes([10, 0, 0, 0]);
+
+/// A swarm at its start.
+pub struct Plan<'c> {
+    /// What the hosts have in common.
+    pub config: SwarmConfig,
+    /// The classes of hosts.
+    pub classes: Vec<Class>,
+    /// The hosts, in the order of their indices.
+    pub hosts: Vec<HostPlan>,
+    /// Makes what runs on them.
+    pub cast: Box<dyn Cast + 'c>,
+}
+
+/// What a swarm consists of, besides its hosts.
+#[derive(Clone, Debug)]
+pub struct SwarmConfig {
+    /// The seed of all randomness.
+    pub seed: u64,
+    /// What is shared.
+    pub content: Content,
+    /// What all links have in common.
+    pub tcp: Tcp,
+    /// Latency between two hosts beyond that of their own links, drawn for each pair.
+    pub pair_latency: Draw,
+    /// How the tracker behaves.
+    pub tracker: TrackerConfig,
+    /// From the arrival of an announce to the departure of its answer.
+    pub tracker_latency: Draw,
+    /// What the trace keeps.
+    pub detail: Detail,
+}
+
+/// A class of hosts: what the swarm must know of it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Class {
+    /// Its name.
+    pub name: String,
+    /// How long hosts stay once they have everything; `None` is for ever.
+    pub stay: Option<Draw>,
+    /// How long they are online at a stretch, and how long they are not in between, if they come back.
+    pub session: Option<(Draw, Option<Draw>)>,
+    /// When they leave for good in any case.
+    pub leave_at: Instant,
+    /// Payload bytes after which they leave for good.
+    pub leave_after_bytes: Option<u64>,
+    /// How they leave.
+    pub how: Departure,
+    /// Whether they connect to nobody but hosts of classes that are `serving`.
+    pub seeds_only: bool,
+    /// Whether it is a class of seeds.
+    pub serving: bool,
+}
+
+/// A host, as it is added to a swarm.
+#[derive(Clone, Debug)]
+pub struct HostPlan {
+    /// Its class, by position.
+    pub class: u16,
+    /// Which of its class it is.
+    pub index: u32,
+    /// Its links.
+    pub links: Links,
+    /// One-way latency to the middle of the network.
+    pub latency: Duration,
+    /// The pieces it first comes with.
+    pub have: Bitfield,
+    /// When it first comes; [`Instant::NEVER`] if it does not.
+    pub arrival: Instant,
+}
+
+/// Makes the nodes that run on the hosts.
+pub trait Cast: Send {
+    /// The node for the `session`th stay (from 0) of `host`, which has `have` and listens at `addr`.
+    fn node(
+        &mut self,
+        host: u32,
+        session: u32,
+        addr: SocketAddr,
+        have: &Bitfield,
+        now: Instant,
+    ) -> Box<dyn Node>;
+}
+
+/// Where `host` listens.
+pub fn addr_of(host: u32) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::from_bits(BASE + 1 + host)), PORT)
+}
+
+/// The host that listens at `addr`, if there is one among the first `hosts`.
+pub fn host_at(addr: SocketAddr, hosts: usize) -> Option<u32> {
+    host_of(addr.ip(), hosts).filter(|_| addr.port() == PORT)
+}
+
+/// The host whose address is `ip`, if there is one among the first `hosts`.
+pub fn host_of(ip: IpAddr, hosts: usize) -> Option<u32> {
+    let IpAddr::V4(ip) = ip else { return None };
+    let host = ip.to_bits().checked_sub(BASE + 1)?;
+    ((host as usize) < hosts).then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_lead_to_hosts_and_back() {
+        assert_eq!(addr_of(0).to_string(), "10.0.0.1:6881");
+        assert_eq!(addr_of(70_000).to_string(), "10.1.17.113:6881");
+        for host in [0, 255, 70_000] {
+            assert_eq!(host_at(addr_of(host), 70_001), Some(host));
+        }
+        for nobody in ["10.0.0.0:6881", "10.0.0.9:6881", "10.0.0.1:80", "9.9.9.9:6881", "[::1]:6881"] {
+            assert_eq!(host_at(nobody.parse().unwrap(), 5), None, "{nobody}");
+        }
+        assert_eq!(host_of("10.0.0.2".parse().unwrap(), 5), Some(1), "whatever its port");
+    }
+}
