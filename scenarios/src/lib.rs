@@ -9,6 +9,7 @@ mod draw;
 mod error;
 mod load;
 mod source;
+mod target;
 mod text;
 mod trace;
 
@@ -22,3 +23,4 @@ pub use error::{Place, ScenarioError};
 pub use load::{Loaded, load, read};
 pub use schema::Scenario;
 pub use source::Source;
+pub use target::{Amount, Group, Member, Target, Who};

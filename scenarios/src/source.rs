@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use toml_edit::{Document, DocumentMut, InlineTable, Item, Key, TableLike, Value};
+use toml_edit::{Document, DocumentMut, InlineTable, Item, Key, Table, TableLike, Value};
 
 use crate::error::{Place, ScenarioError};
 
@@ -47,6 +47,7 @@ impl Source {
         let mut merged = document.clone().into_mut();
         for set in &sets {
             set.refuse_new_class(&merged)?;
+            set.refuse_elements(&merged)?;
             set.apply(&mut merged);
         }
         let merged = Document::parse(merged.to_string()).map_err(|error| syntax_error(error.message()))?;
@@ -71,7 +72,7 @@ impl Source {
     /// The part of the merged document that `bytes` point at.
     pub(crate) fn spot(&self, bytes: &Range<usize>) -> Spot {
         let mut best = (usize::MAX, Spot { path: Vec::new(), is_key: false });
-        find_spot(self.merged.as_table(), bytes, &mut Vec::new(), &mut best);
+        find_spot(Node::Table(self.merged.as_table()), bytes, &mut Vec::new(), &mut best);
         best.1
     }
 
@@ -129,18 +130,37 @@ impl Set {
         Err(ScenarioError::new(message, nearest_hint(class, &names)).at(self.place(&spot)))
     }
 
-    /// Writes the value into the document. What stands in the way of its path makes room.
-    fn apply(&self, document: &mut DocumentMut) {
-        let Some((last, parents)) = self.path.split_last() else { return };
-        let mut table: &mut dyn TableLike = document.as_table_mut();
-        for key in parents {
-            let item = table.entry(key).or_insert(Item::None);
-            if !item.is_table_like() {
-                *item = Item::Value(InlineTable::new().into());
-            }
-            table = item.as_table_like_mut().expect("made a table just now");
+    /// A path to no element of a list is a slip of the pen, and an element is not set as a whole.
+    fn refuse_elements(&self, document: &DocumentMut) -> Result<(), ScenarioError> {
+        let mut node = Node::Table(document.as_table());
+        for (depth, name) in self.path.iter().enumerate() {
+            let children = node.children();
+            let child = children.iter().find(|child| child.name == *name);
+            let list = (node.table().is_none() && !children.is_empty()).then(|| self.path[..depth].join("."));
+            let (message, hint) = match (child, list) {
+                (None, Some(list)) => {
+                    let last = children.len() - 1;
+                    let hint = format!("they are counted from 0: the last is `{list}.{last}`");
+                    (format!("there is no `{list}.{name}`"), hint)
+                }
+                (Some(_), Some(list)) if depth + 1 == self.path.len() => {
+                    let hint = format!("set the whole list: {list}=[...]; or a field of one of its tables");
+                    (format!("`{list}.{name}` is not set by itself"), hint)
+                }
+                (Some(child), _) => {
+                    node = child.node;
+                    continue;
+                }
+                (None, None) => return Ok(()),
+            };
+            let spot = Spot { path: self.path[..=depth].to_vec(), is_key: true };
+            return Err(ScenarioError::new(message, hint).at(self.place(&spot)));
         }
-        table.insert(last, Item::Value(self.value.clone()));
+        Ok(())
+    }
+
+    fn apply(&self, document: &mut DocumentMut) {
+        put(document.as_table_mut(), &self.path, &self.value);
     }
 
     /// Where `spot` stands in the argument: at its path's last key, or at the value.
@@ -158,6 +178,34 @@ impl Set {
     }
 }
 
+/// Writes a value into a table. What stands in the way of its path makes room.
+fn put(table: &mut dyn TableLike, path: &[String], value: &Value) {
+    let Some((key, rest)) = path.split_first() else { return };
+    if rest.is_empty() {
+        table.insert(key, Item::Value(value.clone()));
+        return;
+    }
+    let item = table.entry(key).or_insert(Item::None);
+    if let Some(element) = rest[0].parse().ok().and_then(|position| element(item, position)) {
+        return put(element, &rest[1..], value);
+    }
+    if !item.is_table_like() {
+        *item = Item::Value(InlineTable::new().into());
+    }
+    put(item.as_table_like_mut().expect("made a table just now"), rest, value);
+}
+
+/// A table in a list of tables.
+fn element(item: &mut Item, position: usize) -> Option<&mut dyn TableLike> {
+    match item {
+        Item::ArrayOfTables(tables) => tables.get_mut(position).map(|table| table as &mut dyn TableLike),
+        Item::Value(Value::Array(list)) => {
+            list.get_mut(position)?.as_inline_table_mut().map(|table| table as &mut dyn TableLike)
+        }
+        _ => None,
+    }
+}
+
 /// A TOML value; and, since shells eat quotes, bare text as a string.
 fn read_value(text: &str) -> Option<Value> {
     let text = text.trim();
@@ -169,32 +217,85 @@ fn read_value(text: &str) -> Option<Value> {
 }
 
 /// Keeps the narrowest key or value around `bytes` in `best`, with its width.
-fn find_spot(table: &dyn TableLike, bytes: &Range<usize>, path: &mut Vec<String>, best: &mut (usize, Spot)) {
-    for (name, item) in table.iter() {
-        path.push(name.to_owned());
-        let key = table.key(name).and_then(Key::span);
-        for (span, is_key) in [(key, true), (item.span(), false)] {
+fn find_spot(node: Node<'_>, bytes: &Range<usize>, path: &mut Vec<String>, best: &mut (usize, Spot)) {
+    for Child { name, key, node } in node.children() {
+        path.push(name);
+        for (span, is_key) in [(key, true), (node.span(), false)] {
             let around = span.filter(|span| span.start <= bytes.start && bytes.end <= span.end);
             if let Some(span) = around.filter(|span| span.len() <= best.0) {
                 *best = (span.len(), Spot { path: path.clone(), is_key });
             }
         }
-        if let Some(table) = item.as_table_like() {
-            find_spot(table, bytes, path, best);
-        }
+        find_spot(node, bytes, path, best);
         path.pop();
     }
 }
 
 /// Where a spot stands in a document.
 fn locate(document: &Document<String>, spot: &Spot) -> Option<Range<usize>> {
-    let Some((last, parents)) = spot.path.split_last() else { return document.as_table().span() };
-    let mut table: &dyn TableLike = document.as_table();
-    for key in parents {
-        table = table.get(key)?.as_table_like()?;
+    let mut node = Node::Table(document.as_table());
+    let mut key = None;
+    for name in &spot.path {
+        let child = node.children().into_iter().find(|child| child.name == *name)?;
+        (node, key) = (child.node, child.key);
     }
-    let key = table.key(last).and_then(Key::span);
-    if spot.is_key { key } else { table.get(last)?.span().or(key) }
+    if spot.is_key { key } else { node.span().or(key) }
+}
+
+/// A part of a document that may have parts of its own.
+#[derive(Clone, Copy)]
+enum Node<'a> {
+    Item(&'a Item),
+    Table(&'a Table),
+    Value(&'a Value),
+}
+
+/// What stands under a key of a table, or at a position of a list.
+struct Child<'a> {
+    name: String,
+    key: Option<Range<usize>>,
+    node: Node<'a>,
+}
+
+impl<'a> Node<'a> {
+    fn span(self) -> Option<Range<usize>> {
+        match self {
+            Self::Item(item) => item.span(),
+            Self::Table(table) => table.span(),
+            Self::Value(value) => value.span(),
+        }
+    }
+
+    fn children(self) -> Vec<Child<'a>> {
+        let Some(table) = self.table() else {
+            let child = |(position, node): (usize, _)| Child { name: position.to_string(), key: None, node };
+            return self.list().into_iter().enumerate().map(child).collect();
+        };
+        let child = |(name, item)| Child {
+            name: String::from(name),
+            key: table.key(name).and_then(Key::span),
+            node: Self::Item(item),
+        };
+        table.iter().map(child).collect()
+    }
+
+    fn table(self) -> Option<&'a dyn TableLike> {
+        match self {
+            Self::Item(item) => item.as_table_like(),
+            Self::Table(table) => Some(table),
+            Self::Value(value) => value.as_inline_table().map(|table| table as &dyn TableLike),
+        }
+    }
+
+    fn list(self) -> Vec<Self> {
+        match self {
+            Self::Item(Item::ArrayOfTables(tables)) => tables.iter().map(Self::Table).collect(),
+            Self::Item(Item::Value(Value::Array(list))) | Self::Value(Value::Array(list)) => {
+                list.iter().map(Self::Value).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
 }
 
 fn syntax_error(message: &str) -> ScenarioError {

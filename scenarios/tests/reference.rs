@@ -22,7 +22,8 @@ line and say what to write. Every quantity has a unit. A field's dotted path is 
 torrentlab run flash-crowd --set hosts.leecher.count=200 --set hosts.leecher.links.up=\"2 Mbit/s\"
 ```
 
-`<class>` stands for a name of your own, such as `seed` or `leecher`. The scenarios in `scenarios/catalogue/` are
+`<class>` stands for a name of your own, such as `seed` or `leecher`; `<n>` for a position in a list of tables, counted
+from 0 (in the file each is a table `[[fault]]`, in a path it is `fault.0`). The scenarios in `scenarios/catalogue/` are
 examples of all this.
 ";
 
@@ -145,7 +146,12 @@ impl<'a> Writer<'a> {
             "string" => "text".to_owned(),
             "integer" => "whole number".to_owned(),
             "array" => {
-                let items = field["items"]["$ref"].as_str().and_then(|item| item.rsplit('/').next());
+                let items = field["items"]["$ref"].as_str();
+                if let Some(def) = items.map(|item| self.def(item)).filter(|def| def["type"] == "object") {
+                    inner.push((format!("{name}.<n>"), def));
+                    return "list of tables".to_owned();
+                }
+                let items = items.and_then(|item| item.rsplit('/').next());
                 items.map_or("list".to_owned(), |item| format!("list of [{item}](#{})", item.to_lowercase()))
             }
             "boolean" => "true or false".to_owned(),

@@ -1,5 +1,6 @@
 //! What a scenario may not say, although each field by itself is well written.
 
+mod fault;
 mod host;
 mod rules;
 
@@ -30,7 +31,8 @@ pub(crate) fn check(scenario: &Scenario, source: &Source) -> Checked {
     check.sizes()?;
     check.missing_pieces()?;
     check.ending()?;
-    check.world()
+    check.world()?;
+    check.faults()
 }
 
 /// Whether a name may have this character: names become folders, columns and dotted paths.

@@ -1,6 +1,7 @@
 //! What a scenario file may say. The doc comments here are the reference of all fields.
 
 mod churn;
+mod fault;
 mod host;
 mod world;
 
@@ -10,6 +11,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use churn::{Arrival, Decay, Departure, FlashCrowd, Leave, Session, Steady, Trace};
+pub use fault::{
+    Corrupt, Disk, Fault, FaultKind, RandomFault, RandomFaults, RateChange, Restart, WrongAnswer,
+};
 pub use host::{Behaviour, HostClass, Limits, Links, Peers};
 pub use world::{Content, Network, Record, Swarm, Tracker};
 
@@ -55,6 +59,12 @@ pub struct Scenario {
     pub swarm: Swarm,
     /// The classes of hosts, by name.
     pub hosts: BTreeMap<String, HostClass>,
+    /// What goes wrong: one table `[[fault]]` for each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fault: Vec<Fault>,
+    /// Faults that come at random.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub random_faults: Option<RandomFaults>,
     /// The tracker.
     #[serde(default)]
     pub tracker: Tracker,
