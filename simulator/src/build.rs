@@ -17,6 +17,7 @@ use torrentlab_scenarios::{Draw, InitialPieces, Scenario, Stay};
 
 use crate::churn::{arrivals, draw};
 use crate::content::Content;
+use crate::fault;
 use crate::link::{Links, Tcp};
 use crate::plan::{Cast, Class, HostPlan, Plan, SwarmConfig};
 use crate::registry::{ChokerSetup, Nobody, Registry};
@@ -36,7 +37,7 @@ pub struct BuildError {
 }
 
 impl BuildError {
-    fn new(field: impl Into<String>, what: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(crate) fn new(field: impl Into<String>, what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { field: field.into(), what: what.into(), hint: hint.into() }
     }
 }
@@ -55,9 +56,10 @@ struct Torrents<'s> {
 /// Finds out whether a scenario can run with these strategies, content aside.
 ///
 /// # Errors
-/// Where it names a strategy that nobody registered.
+/// Where it names a strategy that nobody registered, or a fault that cannot be carried out.
 pub fn check(scenario: &Scenario, registry: &Registry) -> Result<(), BuildError> {
-    scenario.hosts.iter().try_for_each(|(name, class)| check_strategies(name, class, registry))
+    scenario.hosts.iter().try_for_each(|(name, class)| check_strategies(name, class, registry))?;
+    fault::check(scenario)
 }
 
 /// The content that a scenario describes.

@@ -78,7 +78,7 @@ fn thinned(decay: &Decay, mut now: f64, dice: &mut Dice) -> f64 {
 }
 
 /// Exponential with mean 1.
-fn exponential(dice: &mut Dice) -> f64 {
+pub fn exponential(dice: &mut Dice) -> f64 {
     -libm::log(1.0 - dice.unit())
 }
 

@@ -5,6 +5,7 @@ pub mod build;
 pub mod churn;
 pub mod content;
 pub mod disk;
+pub mod fault;
 pub mod ledger;
 pub mod link;
 pub mod observe;

@@ -1,0 +1,151 @@
+//! What goes wrong: the faults of a scenario with everything drawn, before the run begins.
+//!
+//! | file | its part |
+//! |---|---|
+//! | `resolve` | from a scenario and a seed to a [`FaultPlan`] |
+//! | `support` | what a backend cannot do |
+
+mod resolve;
+mod support;
+
+use torrentlab_engine::time::Instant;
+use torrentlab_scenarios::schema::FaultKind;
+
+pub use resolve::resolve;
+pub use support::check;
+
+/// The faults of a run, in the order in which they begin.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct FaultPlan {
+    /// The faults.
+    pub faults: Vec<PlannedFault>,
+    /// What is to be done about them, in the order of time.
+    pub actions: Vec<Action>,
+}
+
+/// A fault with everything drawn.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PlannedFault {
+    /// Where the scenario says so: `fault.0`, or `random_faults.mix.2`.
+    pub origin: String,
+    /// Whom it hits, in the scenario's words.
+    pub target: String,
+    /// What happens.
+    pub kind: FaultKind,
+    /// To whom.
+    pub hits: Hits,
+    /// From when.
+    pub begin: Instant,
+    /// Until when; [`Instant::NEVER`] for good. A fault without a duration ends as it begins.
+    pub end: Instant,
+}
+
+/// Whom a fault hits.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Hits {
+    /// The tracker.
+    Tracker,
+    /// These hosts, in the order of their indices.
+    Hosts(Vec<u32>),
+    /// What goes from the first to the second.
+    Links {
+        /// From these.
+        from: Side,
+        /// To those.
+        to: Side,
+        /// And back.
+        both_ways: bool,
+    },
+}
+
+/// One end of the links that a fault hits.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Side {
+    /// These hosts, in the order of their indices.
+    pub hosts: Vec<u32>,
+    /// And the tracker.
+    pub tracker: bool,
+}
+
+/// Something to be done at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Action {
+    /// When.
+    pub at: Instant,
+    /// About which fault, by its position in the plan.
+    pub fault: u32,
+    /// What.
+    pub what: What,
+}
+
+/// What is to be done about a fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum What {
+    /// It begins.
+    Begin,
+    /// It is over.
+    End,
+    /// The link between two hosts is held (of a swizzle).
+    Hold(u32, u32),
+    /// It is released.
+    Release(u32, u32),
+}
+
+impl FaultPlan {
+    /// When the last thing is to be done that the plan knows of.
+    pub fn last_action(&self) -> Instant {
+        self.actions.last().map_or(Instant::ZERO, |action| action.at)
+    }
+
+    /// How many faults are under way at `now`.
+    pub fn active(&self, now: Instant) -> u32 {
+        self.faults.iter().filter(|fault| fault.is_active(now)).count() as u32
+    }
+
+    /// The faults of a kind that are under way at `now`, the latest last.
+    pub fn now<'p, T: 'p>(
+        &'p self,
+        now: Instant,
+        kind: impl Fn(&'p PlannedFault) -> Option<T> + 'p,
+    ) -> impl DoubleEndedIterator<Item = T> + 'p {
+        self.faults.iter().filter(move |fault| fault.is_active(now)).filter_map(kind)
+    }
+}
+
+impl PlannedFault {
+    /// Whether it is under way at `now`.
+    pub fn is_active(&self, now: Instant) -> bool {
+        self.begin <= now && now < self.end
+    }
+
+    /// Whether it hits this host.
+    pub fn hits(&self, host: u32) -> bool {
+        matches!(&self.hits, Hits::Hosts(hosts) if hosts.binary_search(&host).is_ok())
+    }
+
+    /// Whether it hits what goes from one host to another.
+    pub fn cuts(&self, one: u32, other: u32) -> bool {
+        let Hits::Links { from, to, both_ways } = &self.hits else { return false };
+        from.has(one) && to.has(other) || *both_ways && from.has(other) && to.has(one)
+    }
+
+    /// The links that it hits: from the first host to the second, or, where it hits both ways, each link once with the
+    /// lower host first.
+    pub fn pairs(&self) -> Vec<(u32, u32)> {
+        let Hits::Links { from, to, both_ways } = &self.hits else { return Vec::new() };
+        let all = from.hosts.iter().flat_map(|&one| to.hosts.iter().map(move |&other| (one, other)));
+        let ordered = |(one, other): (u32, u32)| {
+            if *both_ways { (one.min(other), one.max(other)) } else { (one, other) }
+        };
+        let mut pairs: Vec<_> = all.filter(|(one, other)| one != other).map(ordered).collect();
+        pairs.sort_unstable();
+        pairs.dedup();
+        pairs
+    }
+}
+
+impl Side {
+    fn has(&self, host: u32) -> bool {
+        self.hosts.binary_search(&host).is_ok()
+    }
+}
