@@ -22,7 +22,7 @@ pub(crate) struct Args {
     /// Where to write the torrent file [default: NAME.torrent here]
     #[arg(short, long, value_name = "X.torrent")]
     output: Option<PathBuf>,
-    /// A tracker's address; more than one are tried in the order given
+    /// A tracker's address, http:// or udp://; more than one are tried in the order given
     #[arg(long, value_name = "URL")]
     announce: Vec<String>,
     /// Bytes of a piece [default: for 1,000 to 2,000 pieces]

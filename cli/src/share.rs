@@ -169,7 +169,9 @@ impl Share<'_> {
         }
         let torrent = self.torrent(addr.port(), platform.now());
         let trackers = self.meta.trackers().map(str::to_owned).collect();
-        Ok(Driver::new(Setup { platform, listener, trackers, content: self.content.clone() }, torrent))
+        let dice = Dice::stream(random_seed(), ("net", 0, "announces"));
+        let setup = Setup { platform, listener, trackers, dice, content: self.content.clone() };
+        Ok(Driver::new(setup, torrent))
     }
 
     fn torrent(&mut self, port: u16, now: torrentlab_engine::time::Instant) -> Torrent {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
+use tokio::net::UdpSocket;
 use tokio::select;
 use torrentlab_engine::dice::Dice;
 use torrentlab_engine::net::{Platform as _, Tokio, TrackerServer};
@@ -16,9 +17,12 @@ use crate::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where to listen; port 0 takes a free one
+    /// Where to listen, for HTTP and for UDP; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
     http: SocketAddr,
+    /// Answer over HTTP alone
+    #[arg(long)]
+    no_udp: bool,
     /// What peers are told to wait between announces
     #[arg(long, value_name = "TIME", default_value = "30 min")]
     interval: Span,
@@ -36,8 +40,12 @@ async fn track(args: &Args) -> Result<Exit, Failure> {
     let listener = listener.map_err(|error| Failure::failed(error, "choose another address or port"))?;
     let addr = platform.local_addr(&listener).context("the socket has no address");
     let addr = addr.map_err(|error| Failure::failed(error, "try again"))?;
-    // Data: a script takes the address from here.
+    let udp = if args.no_udp { None } else { Some(bind_udp(platform, addr).await?) };
+    // Data: a script takes the addresses from here.
     data(format_args!("http://{addr}/announce"))?;
+    if udp.is_some() {
+        data(format_args!("udp://{addr}/announce"))?;
+    }
     let config = TrackerConfig {
         interval: Duration::from_nanos(args.interval.as_nanos()),
         ..TrackerConfig::default()
@@ -47,6 +55,13 @@ async fn track(args: &Args) -> Result<Exit, Failure> {
     select! {
         biased;
         () = interrupted => Ok(Exit::Interrupted),
-        never = server.run(listener) => match never {},
+        never = server.run(listener, udp) => match never {},
     }
+}
+
+async fn bind_udp(platform: Tokio, addr: SocketAddr) -> Result<UdpSocket, Failure> {
+    let socket = platform.bind_udp(addr).await.with_context(|| format!("cannot listen on {addr} for UDP"));
+    socket.map_err(|error| {
+        Failure::failed(error, "choose another port, or answer over HTTP alone with `--no-udp`")
+    })
 }

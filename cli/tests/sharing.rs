@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -36,6 +36,37 @@ fn a_folder_moves_through_our_tracker() {
     assert_eq!(status.code(), Some(130));
     let counts = tracker_counts(&url);
     assert!(counts.contains("2 started, 1 completed, 2 stopped"), "{counts}");
+}
+
+#[test]
+fn a_tracker_over_udp_takes_over_from_one_over_http_that_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let content = make_content(dir.path(), 1 << 20);
+    let (_tracker, url) = tracker();
+    let over_udp = url.replacen("http", "udp", 1);
+    let torrent = make_torrent(&content, &["http://127.0.0.1:1/announce", &over_udp]);
+    let (seed, _) = seed(&torrent, &content, &[]);
+    let out = dir.path().join("out");
+    run(&mut get(&torrent, &out, &[]), 0);
+    assert_same(&content, &out.join("content"));
+    seed.signal("INT");
+    seed.finish();
+    let counts = tracker_counts(&url);
+    assert!(counts.contains("2 started, 1 completed, 2 stopped"), "{counts}");
+}
+
+#[test]
+fn udp_can_be_left_out() {
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let taken = udp.local_addr().unwrap().to_string();
+    let told = fails(torrentlab().args(["track", "--http", &taken]), 1);
+    assert!(told.contains("--no-udp"), "{told}");
+    let mut command = torrentlab();
+    command.args(["track", "--http", &taken, "--no-udp"]);
+    let tracker = Running::start(command);
+    assert_eq!(tracker.wait_for("http://"), format!("{taken}/announce"));
+    tracker.signal("INT");
+    assert_eq!(tracker.finish().1, "");
 }
 
 /// Passes connections on to `to`; after `limit` bytes from there it stalls and tells.

@@ -1,4 +1,4 @@
-//! The driver, byte for byte, inside turmoil's network: the tracker over HTTP, the wire protocol and SHA-1, on hosts
+//! The driver, byte for byte, inside turmoil's network: the tracker over HTTP and UDP, the wire protocol and SHA-1, on hosts
 //! that share a simulated clock.
 #![cfg(feature = "net")]
 #![expect(clippy::disallowed_types, reason = "the content of the hosts lies in files")]
@@ -89,14 +89,14 @@ fn content() -> Vec<u8> {
     bytes
 }
 
-fn make_torrent(bytes: &[u8]) -> Metainfo {
+fn make_torrent(bytes: &[u8], tracker: &str) -> Metainfo {
     let torrent = NewTorrent {
         name: "content".to_owned(),
         content: metainfo::Content::File(bytes.len() as u64),
         piece_len: PIECE,
         hashes: bytes.chunks(PIECE as usize).map(hash_piece).collect(),
         private: false,
-        tiers: vec![vec!["http://tracker:6969/announce".to_owned()]],
+        tiers: vec![vec![tracker.to_owned()]],
         created_by: None,
         comment: None,
     };
@@ -128,9 +128,10 @@ async fn peer(
         dice,
     };
     let torrent = Torrent::new(setup, Turmoil.now());
+    let announces = Dice::stream(1, ("peer", index, "announces"));
     let trackers = meta.trackers().map(str::to_owned).collect();
     let (driver, handle, mut events) =
-        Driver::new(Setup { platform: Turmoil, listener, trackers, content }, torrent);
+        Driver::new(Setup { platform: Turmoil, listener, trackers, dice: announces, content }, torrent);
     let running = tokio::spawn(driver.run());
     while forever || !handle.inspect(Torrent::is_complete) {
         if events.recv().await == Some(Event::Completed) && !forever {
@@ -142,11 +143,11 @@ async fn peer(
     Ok(())
 }
 
-/// How long three leechers take, in simulated time, with this seed.
-fn swarm(rng_seed: u64) -> Duration {
+/// How long three leechers take, in simulated time, with this tracker and seed.
+fn swarm(tracker: &str, rng_seed: u64) -> Duration {
     let dir = tempfile::tempdir().unwrap();
     let bytes = content();
-    let meta = Arc::new(make_torrent(&bytes));
+    let meta = Arc::new(make_torrent(&bytes, tracker));
     let folder = |name: &str| -> Arc<Path> {
         let folder = dir.path().join(name);
         std::fs::create_dir(&folder).unwrap();
@@ -162,10 +163,11 @@ fn swarm(rng_seed: u64) -> Duration {
         .tcp_capacity(1_024)
         .build();
     sim.host("tracker", || async {
-        let listener = Turmoil.bind(SocketAddr::new(LISTEN.ip(), 6969)).await?;
+        let addr = SocketAddr::new(LISTEN.ip(), 6969);
+        let (listener, udp) = (Turmoil.bind(addr).await?, Turmoil.bind_udp(addr).await?);
         let tracker = Tracker::new(TrackerConfig::default());
-        TrackerServer::new(Turmoil, tracker, Dice::stream(1, ("tracker", 0, "peers"))).run(listener).await;
-        Ok(())
+        let server = TrackerServer::new(Turmoil, tracker, Dice::stream(1, ("tracker", 0, "peers")));
+        match server.run(listener, Some(udp)).await {}
     });
     let whole = folder("seed");
     std::fs::write(whole.join("content"), &bytes).unwrap();
@@ -185,5 +187,7 @@ fn swarm(rng_seed: u64) -> Duration {
 
 #[test]
 fn leechers_get_every_byte_and_the_same_seed_takes_the_same_time() {
-    assert_eq!(swarm(1), swarm(1));
+    for tracker in ["http://tracker:6969/announce", "udp://tracker:6969"] {
+        assert_eq!(swarm(tracker, 1), swarm(tracker, 1), "{tracker}");
+    }
 }

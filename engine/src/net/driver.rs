@@ -9,12 +9,13 @@ use tokio::select;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::announce::announce;
 use super::conn::{Conn, Incoming};
 use super::core::Shared;
 use super::disk::{Content, Op, Writer};
-use super::http;
 use super::platform::Platform;
 use super::storage::StorageError;
+use crate::dice::Dice;
 use crate::node::{DialFailure, Event, Input, Limits, Node};
 use crate::time::{Duration, Instant};
 use crate::tracker::{Announce, AnnounceReply, TrackerFailure};
@@ -37,6 +38,8 @@ pub struct Setup<P: Platform> {
     pub listener: P::Listener,
     /// The trackers' URLs, in the order of the node's announce-list.
     pub trackers: Vec<String>,
+    /// For what trackers over UDP need to be hard to guess.
+    pub dice: Dice,
     /// What is shared.
     pub content: Content,
 }
@@ -165,7 +168,8 @@ impl<P: Platform, N: Node + 'static> Driver<P, N> {
         for announce in core.work.announces.drain(..) {
             self.announcing += 1;
             let url = self.setup.trackers[announce.tracker].clone();
-            self.tasks.spawn(announce_to(self.setup.platform.clone(), url, announce));
+            let dice = Dice::stream(self.setup.dice.next_u64(), ("announce", 0, "transactions"));
+            self.tasks.spawn(announce_to(self.setup.platform.clone(), url, announce, dice));
         }
         if !core.work.ops.is_empty()
             && let Some(writer) = self.writer.take()
@@ -256,9 +260,9 @@ fn failure(error: &io::Error) -> DialFailure {
     }
 }
 
-async fn announce_to<P: Platform>(platform: P, url: String, announce: Announce) -> Done {
-    let result = http::announce(&platform, &url, &announce.request).await;
-    Done::Announced { tracker: announce.tracker, result }
+async fn announce_to<P: Platform>(platform: P, url: String, asked: Announce, dice: Dice) -> Done {
+    let result = announce(&platform, &url, &asked.request, dice).await;
+    Done::Announced { tracker: asked.tracker, result }
 }
 
 async fn write<P: Platform>(platform: P, mut writer: Writer, ops: Vec<Op>) -> Done {

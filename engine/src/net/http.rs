@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::Request;
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
-use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::select;
 
 use super::platform::Platform;
+use super::url::TrackerUrl;
 use crate::time::Duration;
 use crate::tracker::{AnnounceReply, AnnounceRequest, TrackerFailure, announce_url, decode_announce_reply};
 
@@ -19,33 +20,32 @@ const MAX_REPLY: usize = 1024 * 1024;
 /// The longest head of an answer that is read.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// Announces to the tracker at `url`. Redirects are not followed, and `https` and `udp` are not spoken.
+/// Announces to the tracker at `url`. Redirects are not followed.
 ///
 /// # Errors
 /// Where there is no answer within 15 s, or none that can be read.
-pub async fn announce<P: Platform>(
+pub(super) async fn announce<P: Platform>(
     platform: &P,
-    url: &str,
+    url: &TrackerUrl,
     request: &AnnounceRequest,
 ) -> Result<AnnounceReply, TrackerFailure> {
     let give_up = platform.sleep_until(platform.now() + TIMEOUT);
-    let url = announce_url(url, request);
+    let target = announce_url(&url.target, request);
     let body = select! {
         biased;
-        body = get(platform, &url) => body?,
+        body = get(platform, url, &target) => body?,
         () = give_up => return Err(TrackerFailure::TimedOut),
     };
     decode_announce_reply(&body)
 }
 
-async fn get<P: Platform>(platform: &P, url: &str) -> Result<Bytes, TrackerFailure> {
-    let (host, port, target) = locate(url)?;
-    let stream = connect(platform, &host, port).await.map_err(unreachable)?;
+async fn get<P: Platform>(platform: &P, url: &TrackerUrl, target: &str) -> Result<Bytes, TrackerFailure> {
+    let stream = connect(platform, url.name(), url.port).await.map_err(unreachable)?;
     let mut builder = http1::Builder::new();
     builder.max_buf_size(MAX_HEAD);
     let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(unreachable)?;
     let request = Request::get(target)
-        .header(HOST, format!("{host}:{port}"))
+        .header(HOST, format!("{}:{}", url.host, url.port))
         .header(USER_AGENT, concat!("torrentlab/", env!("CARGO_PKG_VERSION")))
         .header(CONNECTION, "close")
         .body(Empty::<Bytes>::new())
@@ -70,24 +70,10 @@ async fn get<P: Platform>(platform: &P, url: &str) -> Result<Bytes, TrackerFailu
     }
 }
 
-/// Host, port and request target of a URL.
-fn locate(url: &str) -> Result<(String, u16, String), TrackerFailure> {
-    let bad = |why: &str| TrackerFailure::Unreachable(format!("{why}: {url}"));
-    let uri: Uri = url.parse().map_err(|_| bad("not a URL"))?;
-    if uri.scheme_str() != Some("http") {
-        return Err(bad("only http trackers are supported"));
-    }
-    let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| bad("a URL without a host"))?;
-    let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    Ok((host.to_owned(), uri.port_u16().unwrap_or(80), target.to_owned()))
-}
-
 /// Tries the addresses of `host` in turn.
 async fn connect<P: Platform>(platform: &P, host: &str, port: u16) -> std::io::Result<P::Stream> {
     let mut failed = std::io::Error::other("the host has no address");
-    // A URL has an IPv6 address in brackets.
-    let name = host.trim_start_matches('[').trim_end_matches(']');
-    for addr in platform.resolve(name, port).await? {
+    for addr in platform.resolve(host, port).await? {
         match platform.connect(addr).await {
             Ok(stream) => return Ok(stream),
             Err(error) => failed = error,
@@ -132,6 +118,14 @@ mod tests {
         }
     }
 
+    async fn announce(
+        platform: &Tokio,
+        url: &str,
+        request: &AnnounceRequest,
+    ) -> Result<AnnounceReply, TrackerFailure> {
+        super::announce(platform, &TrackerUrl::parse(url).unwrap(), request).await
+    }
+
     async fn bind() -> (TcpListener, String) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}/announce", listener.local_addr().unwrap());
@@ -164,7 +158,7 @@ mod tests {
         let (listener, url) = bind().await;
         let tracker = Tracker::new(TrackerConfig::default());
         let server = TrackerServer::new(platform(), tracker, Dice::stream(1, ("test", 0, "tracker")));
-        tokio::spawn(server.run(listener));
+        tokio::spawn(server.run(listener, None));
         assert_eq!(announce(&platform(), &url, &request(1)).await.unwrap().peers, []);
         let reply = announce(&platform(), &url, &request(2)).await.unwrap();
         assert_eq!(reply.peers, [(Ipv4Addr::LOCALHOST, 1).into()]);
@@ -177,7 +171,7 @@ mod tests {
         let (listener, url) = bind().await;
         let tracker = Tracker::new(TrackerConfig { max_swarms: 0, ..TrackerConfig::default() });
         let server = TrackerServer::new(platform(), tracker, Dice::stream(1, ("test", 0, "tracker")));
-        tokio::spawn(server.run(listener));
+        tokio::spawn(server.run(listener, None));
         let refused = announce(&platform(), &url, &request(1)).await;
         let reason = "this tracker serves too many torrents".to_owned();
         assert_eq!(refused, Err(TrackerFailure::Refused(reason)));
@@ -225,16 +219,6 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn addresses_that_cannot_be_asked() {
-        for url in
-            ["https://t/announce", "udp://t:1/announce", "", "http://", "http:///x", "http://a b/", "t"]
-        {
-            let result = announce(&platform(), url, &request(1)).await;
-            assert!(matches!(result, Err(TrackerFailure::Unreachable(_))), "{url}: {result:?}");
-        }
-    }
-
     // With the clock paused, time goes on as soon as nothing else can happen.
     #[tokio::test(start_paused = true)]
     async fn who_dribbles_or_sends_too_much_is_cut_off_by_the_server() {
@@ -242,7 +226,7 @@ mod tests {
         let addr = listener.local_addr().unwrap();
         let tracker = Tracker::new(TrackerConfig::default());
         let server = TrackerServer::new(platform(), tracker, Dice::stream(1, ("test", 0, "tracker")));
-        tokio::spawn(server.run(listener));
+        tokio::spawn(server.run(listener, None));
         for sent in
             [b"GET /announce?info_hash=".to_vec(), [b"GET /", &[b'a'; 1 << 20][..]].concat(), vec![0; 99]]
         {

@@ -5,6 +5,7 @@
 //! simulated one stands behind the small trait [`Platform`].
 #![expect(clippy::disallowed_types, reason = "this is where the engine meets files and clocks")]
 
+mod announce;
 mod conn;
 mod core;
 mod disk;
@@ -15,6 +16,8 @@ mod outgoing;
 mod platform;
 mod storage;
 mod tracker;
+mod udp;
+mod url;
 
 pub use disk::{Content, Place, hash_all};
 pub use driver::{Driver, Handle, Setup};

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::*;
+use crate::dice::Dice;
 use crate::node::{DialFailure, Disconnect, Input, Misuse, Node, Outbox, Output, StorageOp};
 use crate::time::{Duration, Instant};
 use crate::tracker::{Announce, AnnounceRequest};
@@ -142,7 +143,8 @@ impl Running {
         let addr = platform.local_addr(&listener).unwrap();
         let (tell, told) = mpsc::unbounded_channel();
         let script: Script = Box::new(script);
-        let setup = Setup { platform, listener, trackers, content: content(dir) };
+        let dice = Dice::stream(1, ("test", 0, "announces"));
+        let setup = Setup { platform, listener, trackers, dice, content: content(dir) };
         let (driver, handle, _) = Driver::new(setup, Scripted { script, timeout, tell });
         Self { handle, told, addr, run: tokio::spawn(driver.run()) }
     }

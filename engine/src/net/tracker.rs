@@ -1,4 +1,4 @@
-//! The tracker on HTTP: `/announce` (BEP 3), `/scrape` (BEP 48), and a page of counts at `/`.
+//! The tracker on HTTP, with `/announce` (BEP 3), `/scrape` (BEP 48) and a page of counts at `/`, and on UDP (BEP 15).
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ use crate::time::Duration;
 use crate::tracker::server::Tracker;
 use crate::tracker::{
     ScrapeReply, TrackerFailure, encode_announce_reply, encode_refusal, encode_scrape, parse_announce_query,
-    parse_scrape_query,
+    parse_scrape_query, udp,
 };
 
 /// How long the head of a request may take; a connection that is kept alive must ask again within it.
@@ -33,23 +33,62 @@ const CONN_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_HEAD: usize = 8 * 1024;
 /// The most connections at once; who is beyond waits.
 const MAX_CONNS: usize = 512;
-/// The pause after the system could not accept.
+/// The pause after the system could not accept or receive.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// A tracker that answers over HTTP.
+/// A tracker that answers over HTTP and UDP.
 pub struct TrackerServer<P: Platform> {
     platform: P,
     state: Arc<Mutex<(Tracker, Dice)>>,
+    udp: udp::Server,
 }
 
 impl<P: Platform> TrackerServer<P> {
-    /// A server in front of `tracker`; `dice` choose which peers a member is given.
-    pub fn new(platform: P, tracker: Tracker, dice: Dice) -> Self {
-        Self { platform, state: Arc::new(Mutex::new((tracker, dice))) }
+    /// A server in front of `tracker`; `dice` choose which peers a member is given, and make the secret of UDP.
+    pub fn new(platform: P, tracker: Tracker, mut dice: Dice) -> Self {
+        let udp = udp::Server::new(&mut dice);
+        Self { platform, state: Arc::new(Mutex::new((tracker, dice))), udp }
     }
 
-    /// Answers for ever.
-    pub async fn run(self, listener: P::Listener) -> Infallible {
+    /// Answers for ever: over HTTP, and over UDP where there is a socket for it. An answer over UDP comes from the
+    /// address that the system chooses, so on a host with several the socket is better bound to one.
+    pub async fn run(self, listener: P::Listener, udp: Option<P::Udp>) -> Infallible {
+        let over_udp = async {
+            match udp {
+                Some(socket) => self.serve_udp(socket).await,
+                None => std::future::pending().await,
+            }
+        };
+        select! {
+            biased;
+            never = self.serve_http(listener) => never,
+            never = over_udp => never,
+        }
+    }
+
+    async fn serve_udp(&self, socket: P::Udp) -> Infallible {
+        let mut buf = [0; udp::MAX_DATAGRAM];
+        loop {
+            match self.platform.recv_from(&socket, &mut buf).await {
+                Ok((len, from)) => {
+                    let answer = self.answer_datagram(from.ip(), &buf[..len]);
+                    if let Some(answer) = answer {
+                        // What could not be sent is as good as lost on the way.
+                        let _ = self.platform.send_to(&socket, &answer, from).await;
+                    }
+                }
+                Err(_) => self.platform.sleep_until(self.platform.now() + ACCEPT_PAUSE).await,
+            }
+        }
+    }
+
+    fn answer_datagram(&self, from: IpAddr, datagram: &[u8]) -> Option<Vec<u8>> {
+        let mut state = self.state.lock().expect("the tracker does not panic");
+        let (tracker, dice) = &mut *state;
+        self.udp.answer(self.platform.now(), from, datagram, tracker, dice)
+    }
+
+    async fn serve_http(&self, listener: P::Listener) -> Infallible {
         let mut tasks = JoinSet::new();
         let free = Arc::new(Semaphore::new(MAX_CONNS));
         loop {

@@ -22,8 +22,6 @@ const CONNECTION_LIFE: Duration = Duration::from_secs(60);
 pub struct Exchange {
     request: AnnounceRequest,
     family: Family,
-    /// For transaction ids.
-    dice: Dice,
     attempts: u32,
     /// Requests that had no answer in time.
     timeouts: u32,
@@ -36,11 +34,10 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// An announce of `request` over `family`, which is given up when so many `attempts` had no answer; `dice` make the
-    /// transaction ids, which nobody else must be able to guess.
-    pub const fn new(request: AnnounceRequest, family: Family, attempts: u32, dice: Dice) -> Self {
+    /// An announce of `request` over `family`, which is given up when so many `attempts` had no answer.
+    pub const fn new(request: AnnounceRequest, family: Family, attempts: u32) -> Self {
         let (connection, waiting) = (None, None);
-        Self { request, family, dice, attempts, timeouts: 0, connection, waiting, due: Instant::ZERO }
+        Self { request, family, attempts, timeouts: 0, connection, waiting, due: Instant::ZERO }
     }
 
     /// Takes in what came from the tracker's address: the outcome, if it is that. A packet with another transaction id
@@ -73,11 +70,12 @@ impl Exchange {
 
     /// The datagram that is to be sent at `now`, if one is. "If a response is not received after 15 * 2 ^ n seconds, the
     /// client should retransmit the request, where n starts at 0 and is increased up to 8 (3840 seconds) after every
-    /// retransmission. Note that it is necessary to rerequest a connection ID when it has expired."
+    /// retransmission. Note that it is necessary to rerequest a connection ID when it has expired." `dice` make the
+    /// transaction ids, which nobody else must be able to guess.
     ///
     /// # Errors
     /// [`TrackerFailure::TimedOut`] at the end of the last attempt.
-    pub fn poll(&mut self, now: Instant) -> Result<Option<Vec<u8>>, TrackerFailure> {
+    pub fn poll(&mut self, now: Instant, dice: &mut Dice) -> Result<Option<Vec<u8>>, TrackerFailure> {
         if now < self.due {
             return Ok(None);
         }
@@ -91,7 +89,7 @@ impl Exchange {
         };
         // A late answer to the same request is welcome.
         let again = self.waiting.take().filter(|waiting| waiting.ask == ask);
-        let transaction = again.map_or_else(|| self.dice.next_u64() as u32, |waiting| waiting.transaction);
+        let transaction = again.map_or_else(|| dice.next_u64() as u32, |waiting| waiting.transaction);
         let request = Request { transaction, ask };
         let datagram = request.encode();
         self.waiting = Some(request);
@@ -110,7 +108,13 @@ mod tests {
         Instant::ZERO + Duration::from_secs(secs)
     }
 
-    fn exchange(attempts: u32) -> Exchange {
+    /// An exchange with its dice.
+    struct Setup {
+        exchange: Exchange,
+        dice: Dice,
+    }
+
+    fn setup(attempts: u32) -> Setup {
         let request = AnnounceRequest {
             info_hash: InfoHash([1; 20]),
             peer_id: PeerId([2; 20]),
@@ -122,25 +126,46 @@ mod tests {
             numwant: None,
             key: 3,
         };
-        Exchange::new(request, Family::V4, attempts, Dice::stream(1, ("test", 0, "udp")))
+        let exchange = Exchange::new(request, Family::V4, attempts);
+        Setup { exchange, dice: Dice::stream(1, ("test", 0, "udp")) }
     }
 
-    /// What is sent at once.
-    fn sent(exchange: &mut Exchange, now: Instant) -> Request {
-        let datagram = exchange.poll(now).unwrap().expect("something is due");
-        assert_eq!(exchange.poll(now), Ok(None), "once");
-        Request::decode(&datagram).unwrap()
+    impl Setup {
+        /// What is sent at once.
+        fn sent(&mut self, now: Instant) -> Request {
+            let datagram = self.exchange.poll(now, &mut self.dice).unwrap().expect("something is due");
+            assert_eq!(self.exchange.poll(now, &mut self.dice), Ok(None), "once");
+            Request::decode(&datagram).unwrap()
+        }
+
+        fn connect(&mut self, now: Instant, connection: u64) {
+            let asked = self.sent(now);
+            assert_eq!(asked.ask, Ask::Connect);
+            let answer = reply(asked.transaction, Answer::Connect(ConnectionId(connection)));
+            assert_eq!(self.exchange.on_datagram(now, &answer), None);
+        }
+
+        /// Seconds and kinds of all that is sent while nobody answers, and the end.
+        fn unanswered(&mut self) -> Vec<(u64, char)> {
+            let mut all = Vec::new();
+            loop {
+                let now = self.exchange.poll_timeout();
+                let sent = self.exchange.poll(now, &mut self.dice);
+                let kind = match sent.map(|datagram| Request::decode(&datagram.expect("due")).unwrap().ask) {
+                    Ok(Ask::Connect) => 'c',
+                    Ok(_) => 'a',
+                    Err(_) => '!',
+                };
+                all.push((now.since(Instant::ZERO).as_secs(), kind));
+                if kind == '!' {
+                    return all;
+                }
+            }
+        }
     }
 
     fn reply(transaction: u32, answer: Answer) -> Vec<u8> {
         Reply { transaction, answer }.encode(Family::V4)
-    }
-
-    fn connect(exchange: &mut Exchange, now: Instant, connection: u64) {
-        let asked = sent(exchange, now);
-        assert_eq!(asked.ask, Ask::Connect);
-        let answer = reply(asked.transaction, Answer::Connect(ConnectionId(connection)));
-        assert_eq!(exchange.on_datagram(now, &answer), None);
     }
 
     fn peers() -> AnnounceReply {
@@ -154,32 +179,16 @@ mod tests {
         }
     }
 
-    /// Seconds and kinds of all that is sent from `from` on, to nobody who answers.
-    fn unanswered(exchange: &mut Exchange) -> Vec<(u64, char)> {
-        let mut all = Vec::new();
-        loop {
-            let now = exchange.poll_timeout();
-            let Ok(datagram) = exchange.poll(now) else { break };
-            let kind = match Request::decode(&datagram.expect("due")).unwrap().ask {
-                Ask::Connect => 'c',
-                _ => 'a',
-            };
-            all.push((now.since(Instant::ZERO).as_secs(), kind));
-        }
-        all.push((exchange.poll_timeout().since(Instant::ZERO).as_secs(), '!'));
-        all
-    }
-
     #[test]
     fn connect_announce_answer() {
-        let mut exchange = exchange(ATTEMPTS);
-        connect(&mut exchange, at(0), 77);
-        assert_eq!(exchange.poll_timeout(), at(0));
-        let asked = sent(&mut exchange, at(0));
+        let mut s = setup(ATTEMPTS);
+        s.connect(at(0), 77);
+        assert_eq!(s.exchange.poll_timeout(), at(0));
+        let asked = s.sent(at(0));
         let Ask::Announce(connection, request) = &asked.ask else { panic!("{asked:?}") };
         assert_eq!((connection.0, request.left), (77, 5));
         let answer = reply(asked.transaction, Answer::Announce(peers()));
-        assert_eq!(exchange.on_datagram(at(1), &answer), Some(Ok(peers())));
+        assert_eq!(s.exchange.on_datagram(at(1), &answer), Some(Ok(peers())));
     }
 
     #[test]
@@ -187,44 +196,44 @@ mod tests {
         let expected =
             [(0, 'c'), (15, 'c'), (45, 'c'), (105, 'c'), (225, 'c'), (465, 'c'), (945, 'c'), (1905, 'c')];
         let expected = [&expected[..], &[(3825, 'c'), (7665, '!')]].concat();
-        assert_eq!(unanswered(&mut exchange(9)), expected);
-        let with_one_more = unanswered(&mut exchange(10));
+        assert_eq!(setup(9).unanswered(), expected);
+        let with_one_more = setup(10).unanswered();
         assert_eq!(with_one_more.last(), Some(&(7665 + 3840, '!')), "n stays at 8");
-        assert_eq!(unanswered(&mut exchange(ATTEMPTS)), [(0, 'c'), (15, 'c'), (45, 'c'), (105, '!')]);
+        assert_eq!(setup(ATTEMPTS).unanswered(), [(0, 'c'), (15, 'c'), (45, 'c'), (105, '!')]);
     }
 
     #[test]
     fn an_announce_without_answer_asks_for_a_new_id_once_the_old_one_is_too_old() {
-        let mut exchange = exchange(5);
-        connect(&mut exchange, at(1), 77);
+        let mut s = setup(5);
+        s.connect(at(1), 77);
         let expected = [(1, 'a'), (16, 'a'), (46, 'a'), (106, 'c'), (226, 'c'), (466, '!')];
-        assert_eq!(unanswered(&mut exchange), expected);
+        assert_eq!(s.unanswered(), expected);
     }
 
     #[test]
     fn a_late_answer_to_the_first_of_two_is_taken() {
-        let mut exchange = exchange(ATTEMPTS);
-        let first = sent(&mut exchange, at(0));
-        let again = sent(&mut exchange, at(15));
+        let mut s = setup(ATTEMPTS);
+        let first = s.sent(at(0));
+        let again = s.sent(at(15));
         assert_eq!(first, again);
         let answer = reply(first.transaction, Answer::Connect(ConnectionId(1)));
-        assert_eq!(exchange.on_datagram(at(16), &answer), None);
-        let announce = sent(&mut exchange, at(16));
+        assert_eq!(s.exchange.on_datagram(at(16), &answer), None);
+        let announce = s.sent(at(16));
         assert_ne!(announce.transaction, first.transaction);
         // The answer to the second comes too, and changes nothing.
-        assert_eq!(exchange.on_datagram(at(17), &answer), None);
-        assert_eq!(exchange.poll_timeout(), at(16 + 30));
+        assert_eq!(s.exchange.on_datagram(at(17), &answer), None);
+        assert_eq!(s.exchange.poll_timeout(), at(16 + 30));
     }
 
     #[test]
     fn a_wrong_transaction_id_and_noise_are_passed_over() {
-        let mut exchange = exchange(ATTEMPTS);
-        let asked = sent(&mut exchange, at(0));
+        let mut s = setup(ATTEMPTS);
+        let asked = s.sent(at(0));
         let strangers = reply(asked.transaction ^ 1, Answer::Connect(ConnectionId(666)));
         let refused = reply(asked.transaction ^ 1, Answer::Error("no".to_owned()));
         for datagram in [&strangers[..], &refused, &[], &[0; 7], &[0; 16], &[0xff; 100]] {
-            assert_eq!(exchange.on_datagram(at(1), datagram), None);
-            assert_eq!(exchange.poll_timeout(), at(15), "{datagram:?}");
+            assert_eq!(s.exchange.on_datagram(at(1), datagram), None);
+            assert_eq!(s.exchange.poll_timeout(), at(15), "{datagram:?}");
         }
     }
 
@@ -238,13 +247,13 @@ mod tests {
             ),
             (None, TrackerFailure::Malformed("the packet is too short".to_owned())),
         ] {
-            let mut exchange = exchange(ATTEMPTS);
-            let asked = sent(&mut exchange, at(0));
+            let mut s = setup(ATTEMPTS);
+            let asked = s.sent(at(0));
             let datagram = match answer {
                 Some(answer) => reply(asked.transaction, answer),
                 None => reply(asked.transaction, Answer::Connect(ConnectionId(1)))[..15].to_vec(),
             };
-            assert_eq!(exchange.on_datagram(at(1), &datagram), Some(Err(failure)));
+            assert_eq!(s.exchange.on_datagram(at(1), &datagram), Some(Err(failure)));
         }
     }
 }
