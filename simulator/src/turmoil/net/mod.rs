@@ -1,16 +1,23 @@
 //! The network of the `turmoil` backend: what [`crate::link`] documents, segment by segment, around turmoil's streams.
 
+mod carry;
+mod clock;
+mod core;
+mod dial;
+mod downlink;
+mod flow;
 mod platform;
 mod stream;
+mod uplink;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use ::turmoil::{Builder, Sim};
-use torrentlab_engine::time::{Duration, Instant};
+use torrentlab_engine::time::Duration;
 
-use crate::link::{End, Links, Tcp};
+use crate::link::{End, Links, Presence, Tcp};
+use core::{Core, Host};
 
 pub use platform::{Listener, Shaped};
 pub use stream::Stream;
@@ -19,43 +26,33 @@ pub use stream::Stream;
 #[derive(Clone)]
 pub struct World(Arc<Mutex<Core>>);
 
-struct Core {
-    tick: Duration,
-    hosts: u32,
-    addrs: BTreeMap<IpAddr, u32>,
-    names: BTreeMap<String, IpAddr>,
-}
+/// Segments that turmoil lets a connection have under way, and dials that a listener may have before it: so many that
+/// neither limit is ever met. What is under way is limited by the world.
+const TCP_CAPACITY: usize = 1 << 20;
 
 impl World {
     /// A world without hosts, whose simulation goes on in steps of `tick` (a whole number of milliseconds).
     /// `latency` is the one-way latency from one host to another; less than a tick becomes a tick.
     pub fn new(tcp: Tcp, tick: Duration, latency: impl Fn(u32, u32) -> Duration + Send + 'static) -> Self {
-        let _ = (tcp, latency);
-        Self(Arc::new(Mutex::new(Core { tick, hosts: 0, addrs: BTreeMap::new(), names: BTreeMap::new() })))
+        Self(Arc::new(Mutex::new(Core::new(tcp, tick, Box::new(latency)))))
     }
 
     /// What builds a simulation for this world, with everything set that the world relies on: add seed, epoch and
     /// duration.
     pub fn builder(&self) -> Builder {
         let mut builder = Builder::new();
-        let none = std::time::Duration::ZERO;
         builder
-            .tick_duration(std::time::Duration::from_nanos(self.core().tick.as_nanos()))
-            .min_message_latency(none)
-            .max_message_latency(none)
-            .tcp_capacity(1 << 20);
+            .tick_duration(clock::std_span(self.core().tick))
+            .min_message_latency(std::time::Duration::ZERO)
+            .max_message_latency(std::time::Duration::ZERO)
+            .tcp_capacity(TCP_CAPACITY);
         builder
     }
 
     /// Adds a host, which is not there yet (see [`World::join`]), under the address by which turmoil knows it: its
     /// index, counted from 0.
     pub fn add_host(&self, addr: IpAddr, links: Links) -> u32 {
-        let _ = links;
-        let mut core = self.core();
-        let host = core.hosts;
-        core.hosts += 1;
-        core.addrs.insert(addr, host);
-        host
+        self.core().add_host(addr, links)
     }
 
     /// Has [`Shaped`] resolve `name` to `addr`.
@@ -65,24 +62,27 @@ impl World {
 
     /// Wire bytes that `host` has sent and received.
     pub fn wire_bytes(&self, host: u32) -> (u64, u64) {
-        let _ = host;
-        (0, 0)
+        let core = &mut *self.core();
+        let Host { uplink, downlink, .. } = &mut core.hosts[host as usize];
+        (uplink.sent(core.now), downlink.received(core.now))
     }
 
     /// Changes the rates of a host's links from now on, in wire bytes a second; `None` is unlimited.
     pub fn set_rate(&self, host: u32, up: Option<u64>, down: Option<u64>) {
-        let _ = (host, up, down);
+        let host = &mut self.core().hosts[host as usize];
+        host.uplink.set_rate(up);
+        host.downlink.set_rate(down);
     }
 
     /// `host` can be reached from now on. Call between steps.
     pub fn join(&self, host: u32) {
-        let _ = host;
+        self.core().hosts[host as usize].presence = Presence::Up;
     }
 
     /// `host` goes and its connections end: so that the others learn of it after one latency (`how` is given), or in
     /// silence, and then nobody answers a dial either. Call between steps, before the host is crashed.
     pub fn leave(&self, host: u32, how: Option<End>) {
-        let _ = (host, how);
+        self.core().leave(host, how);
     }
 
     /// The platform of a driver that runs on `host`.
@@ -96,13 +96,16 @@ impl World {
     /// That of a host's software.
     pub fn step(&self, sim: &mut Sim<'_>) -> ::turmoil::Result<bool> {
         let done = sim.step()?;
-        let now = u64::try_from(sim.elapsed().as_nanos()).expect("a run is shorter than 584 years");
-        self.advance(Instant::from_nanos(now));
+        let calls = self.core().advance(clock::instant(sim.elapsed()));
+        calls.make();
         Ok(done)
     }
 
-    fn advance(&self, to: Instant) {
-        let _ = to;
+    /// A stream that sends on `flow` is dropped.
+    fn close(&self, flow: u32) {
+        let mut core = self.core();
+        let now = clock::try_now().unwrap_or(core.now);
+        core.close(now, flow);
     }
 
     fn core(&self) -> MutexGuard<'_, Core> {

@@ -1,14 +1,20 @@
 //! The engine's platform on a host of the world.
 
-use std::future::Future;
+use std::collections::VecDeque;
+use std::future::{Future, pending};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
 
 use ::turmoil::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::select;
+use tokio::sync::Notify;
 use torrentlab_engine::net::Platform;
-use torrentlab_engine::time::Instant;
+use torrentlab_engine::time::{Duration, Instant};
 
+use super::clock::{self, std_span};
+use super::dial::Outcome;
 use super::{Stream, World};
 use crate::turmoil::storage::Store;
 
@@ -17,17 +23,31 @@ use crate::turmoil::storage::Store;
 pub struct Shaped {
     world: World,
     host: u32,
+    bell: Arc<Notify>,
     store: Option<Arc<Store>>,
 }
 
 /// A listening TCP socket.
 pub struct Listener {
+    world: World,
     inner: TcpListener,
+    pending: Mutex<VecDeque<Pending>>,
 }
+
+/// A connection that turmoil has opened, and the world perhaps not yet.
+struct Pending {
+    stream: TcpStream,
+    from: SocketAddr,
+    since: Instant,
+}
+
+/// A connection that the dialler has not taken up after this long is one that it gave up.
+const GIVEN_UP: Duration = Duration::from_secs(60);
 
 impl Shaped {
     pub(super) fn new(world: World, host: u32) -> Self {
-        Self { world, host, store: None }
+        let bell = Arc::clone(&world.core().hosts[host as usize].bell);
+        Self { world, host, bell, store: None }
     }
 
     /// Has slow work take as long as the disk of `store` does.
@@ -39,6 +59,24 @@ impl Shaped {
     pub fn host(&self) -> u32 {
         self.host
     }
+
+    /// Waits until a dial comes to its end: the flow, if the connection is open.
+    async fn outcome(&self, dial: &Dialling) -> io::Result<u32> {
+        loop {
+            let rung = self.bell.notified();
+            let outcome = self.world.core().outcome(dial.id);
+            let Some((at, outcome)) = outcome else {
+                rung.await;
+                continue;
+            };
+            self.sleep_until(at).await;
+            return match outcome {
+                Outcome::Open(flow) => Ok(flow),
+                Outcome::Refused => Err(io::ErrorKind::ConnectionRefused.into()),
+                Outcome::TimedOut => Err(io::ErrorKind::TimedOut.into()),
+            };
+        }
+    }
 }
 
 impl Platform for Shaped {
@@ -48,16 +86,16 @@ impl Platform for Shaped {
     type Udp = UdpSocket;
 
     fn now(&self) -> Instant {
-        let elapsed = ::turmoil::sim_elapsed().expect("inside the simulation");
-        Instant::from_nanos(u64::try_from(elapsed.as_nanos()).expect("a run is shorter than 584 years"))
+        clock::now()
     }
 
     async fn sleep_until(&self, at: Instant) {
-        tokio::time::sleep(std::time::Duration::from_nanos(at.since(self.now()).as_nanos())).await;
+        tokio::time::sleep(std_span(at.since(self.now()))).await;
     }
 
     async fn bind(&self, addr: SocketAddr) -> io::Result<Listener> {
-        Ok(Listener { inner: TcpListener::bind(addr).await? })
+        let inner = TcpListener::bind(addr).await?;
+        Ok(Listener { world: self.world.clone(), inner, pending: Mutex::default() })
     }
 
     fn local_addr(&self, listener: &Listener) -> io::Result<SocketAddr> {
@@ -65,12 +103,47 @@ impl Platform for Shaped {
     }
 
     async fn accept(&self, listener: &Listener) -> io::Result<(Stream, SocketAddr)> {
-        let (stream, from) = listener.inner.accept().await?;
-        Ok((Stream::new(stream), from))
+        loop {
+            let rung = self.bell.notified();
+            let next = listener.next(self.now());
+            if let Next::Open(stream, from) = next {
+                return Ok((stream, from));
+            }
+            let in_time = async {
+                match next {
+                    Next::At(at) => self.sleep_until(at).await,
+                    _ => pending().await,
+                }
+            };
+            select! {
+                biased;
+                accepted = listener.inner.accept() => {
+                    let (stream, from) = accepted?;
+                    listener.lock().push_back(Pending { stream, from, since: self.now() });
+                }
+                () = rung => {}
+                () = in_time => {}
+            }
+        }
     }
 
     async fn connect(&self, addr: SocketAddr) -> io::Result<Stream> {
-        Ok(Stream::new(TcpStream::connect(addr).await?))
+        let mut dial = Dialling::start(self, addr);
+        // turmoil's own connection is there before the world's; where it fails, the world says when that is known.
+        let mut connecting = pin!(TcpStream::connect(addr));
+        let inner = select! {
+            biased;
+            connected = &mut connecting => connected,
+            outcome = self.outcome(&dial) => {
+                outcome?;
+                connecting.await
+            }
+        };
+        let flow = self.outcome(&dial).await?;
+        let inner = inner?;
+        dial.used = true;
+        self.world.core().name(flow, (inner.local_addr()?, addr));
+        Ok(Stream::new(self.world.clone(), inner, flow))
     }
 
     async fn bind_udp(&self, addr: SocketAddr) -> io::Result<UdpSocket> {
@@ -103,5 +176,85 @@ impl Platform for Shaped {
             }
             result
         }
+    }
+}
+
+/// A dial under way; dropped, it is given up.
+struct Dialling {
+    world: World,
+    id: u32,
+    /// Whether a stream has taken the connection over.
+    used: bool,
+}
+
+impl Dialling {
+    fn start(platform: &Shaped, addr: SocketAddr) -> Self {
+        let id = platform.world.core().dial(clock::now(), platform.host, addr);
+        Self { world: platform.world.clone(), id, used: false }
+    }
+}
+
+impl Drop for Dialling {
+    fn drop(&mut self) {
+        let mut core = self.world.core();
+        if let (false, Some((_, Outcome::Open(flow)))) = (self.used, core.outcome(self.id)) {
+            core.abandon(flow);
+        }
+        core.forget(self.id);
+    }
+}
+
+/// What a listener has to give.
+enum Next {
+    Open(Stream, SocketAddr),
+    At(Instant),
+    Nothing,
+}
+
+impl Listener {
+    /// The next connection, in the order in which turmoil opened them.
+    fn next(&self, now: Instant) -> Next {
+        let mut pending = self.lock();
+        let mut core = self.world.core();
+        let mut soonest = None;
+        for at in 0..pending.len() {
+            let Some((opens, flow)) = core.accepted(pending[at].addrs()) else { continue };
+            if opens <= now {
+                let pending = pending.remove(at).expect("it is there");
+                core.named.remove(&pending.addrs());
+                return Next::Open(Stream::new(self.world.clone(), pending.stream, flow), pending.from);
+            }
+            soonest = Some(soonest.map_or(opens, |soonest: Instant| soonest.min(opens)));
+        }
+        pending.retain(|pending| {
+            core.accepted(pending.addrs()).is_some() || now.since(pending.since) < GIVEN_UP
+        });
+        soonest.map_or(Next::Nothing, Next::At)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Pending>> {
+        self.pending.lock().expect("nothing panics while it holds the connections")
+    }
+}
+
+impl Pending {
+    /// The dialler's address and the listener's.
+    fn addrs(&self) -> (SocketAddr, SocketAddr) {
+        (self.from, self.stream.local_addr().expect("turmoil knows its streams"))
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let pending = std::mem::take(&mut *self.lock());
+        let mut core = self.world.core();
+        for pending in &pending {
+            if let Some(flow) = core.named.remove(&pending.addrs()) {
+                let now = core.now;
+                core.close(now, flow);
+            }
+        }
+        // Before turmoil's streams are dropped, which lock nothing of ours.
+        drop(core);
     }
 }

@@ -1,0 +1,233 @@
+//! What the world is made of, and how its time goes on.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::task::Waker;
+
+use tokio::sync::Notify;
+use torrentlab_engine::dice::Dice;
+use torrentlab_engine::time::{Duration, Instant};
+
+use super::dial::Dial;
+use super::downlink::Downlink;
+use super::flow::{Flow, Segment};
+use super::uplink::Uplink;
+use crate::link::{Links, Presence, Tcp};
+
+/// All hosts, flows and what is under way.
+///
+/// Hosts run one after the other, each for a whole tick, so what one does at some time may be told after another has
+/// gone on beyond it. That harms nobody: senders are settled when the tick is over, in the order of time, and nothing
+/// that leaves a host in one tick lands before the next is over. So what lands in the next tick is known as it begins.
+pub(super) struct Core {
+    pub tcp: Tcp,
+    pub tick: Duration,
+    pub latency: Box<dyn Fn(u32, u32) -> Duration + Send>,
+    pub addrs: BTreeMap<IpAddr, u32>,
+    pub names: BTreeMap<String, IpAddr>,
+    pub hosts: Vec<Host>,
+    /// Both directions of connection `c` are flows `2c` (from whoever dialled) and `2c + 1`.
+    pub flows: Vec<Flow>,
+    pub free: Vec<u32>,
+    pub dials: Vec<Option<Dial>>,
+    /// The listeners' ends that nobody has accepted yet, by the addresses of their streams.
+    pub named: BTreeMap<(SocketAddr, SocketAddr), u32>,
+    /// Everything before this is settled.
+    pub now: Instant,
+    events: BinaryHeap<Reverse<(Instant, u64, Event)>>,
+    landings: BinaryHeap<Reverse<(Instant, u64, Landing)>>,
+    /// Keeps things of the same time in order.
+    sequence: u64,
+    wakers: Vec<Waker>,
+}
+
+/// Who is to be woken, when nobody holds the world.
+#[must_use]
+pub(super) struct Calls {
+    bells: Vec<Arc<Notify>>,
+    wakers: Vec<Waker>,
+}
+
+impl Calls {
+    pub fn make(self) {
+        self.bells.iter().for_each(|bell| bell.notify_waiters());
+        self.wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+pub(super) struct Host {
+    pub uplink: Uplink,
+    pub downlink: Downlink,
+    pub presence: Presence,
+    pub window: u32,
+    pub dial_timeout: Duration,
+    pub jitter: Duration,
+    pub dice: Dice,
+    /// Rings when a dial of this host or to it has come further.
+    pub bell: Arc<Notify>,
+    /// Whether it is to ring when the tick is settled.
+    pub rung: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Event {
+    /// A flow takes in bytes.
+    Write { flow: u32, bytes: u32 },
+    /// A flow takes in its end.
+    Finish { flow: u32 },
+    /// A host's uplink has sent a segment.
+    Left { host: u32 },
+    /// An acknowledgement that a flow waits for is back.
+    Credit { flow: u32 },
+    /// A host's downlink has room for those that wait.
+    Room { host: u32 },
+    /// The sender of a flow learns that nobody reads.
+    Broken { flow: u32 },
+    /// A host dials.
+    Dial { dial: u32 },
+    /// A dial reaches the other side.
+    Syn { dial: u32 },
+}
+
+/// A segment's last byte reaches the receiver's downlink.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Landing {
+    pub flow: u32,
+    pub segment: Segment,
+}
+
+impl PartialOrd for Landing {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Landing {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.flow.cmp(&other.flow)
+    }
+}
+
+impl Core {
+    pub fn new(tcp: Tcp, tick: Duration, latency: Box<dyn Fn(u32, u32) -> Duration + Send>) -> Self {
+        Self {
+            tcp,
+            tick,
+            latency,
+            addrs: BTreeMap::new(),
+            names: BTreeMap::new(),
+            hosts: Vec::new(),
+            flows: Vec::new(),
+            free: Vec::new(),
+            dials: Vec::new(),
+            named: BTreeMap::new(),
+            now: Instant::ZERO,
+            events: BinaryHeap::new(),
+            landings: BinaryHeap::new(),
+            sequence: 0,
+            wakers: Vec::new(),
+        }
+    }
+
+    pub fn add_host(&mut self, addr: IpAddr, links: Links) -> u32 {
+        let host = self.hosts.len() as u32;
+        let known = self.addrs.insert(addr, host);
+        assert!(known.is_none(), "{addr} is the address of two hosts");
+        self.hosts.push(Host::new(links));
+        host
+    }
+
+    /// Settles everything before `to`, the clock of all hosts: who is to be woken.
+    pub fn advance(&mut self, to: Instant) -> Calls {
+        while let Some(&Reverse((at, _, event))) = self.events.peek().filter(|Reverse((at, ..))| *at < to) {
+            self.events.pop();
+            self.handle(at, event);
+        }
+        self.now = to;
+        let known = to + self.tick;
+        while let Some(&Reverse((at, _, landing))) =
+            self.landings.peek().filter(|Reverse((at, ..))| *at < known)
+        {
+            self.landings.pop();
+            self.land(at, landing);
+        }
+        let rung = |host: &mut Host| std::mem::take(&mut host.rung).then(|| Arc::clone(&host.bell));
+        let bells = self.hosts.iter_mut().filter_map(rung).collect();
+        Calls { bells, wakers: std::mem::take(&mut self.wakers) }
+    }
+
+    /// The application has put bytes into a flow.
+    pub fn write(&mut self, now: Instant, flow: u32, bytes: u32) {
+        let index = flow as usize;
+        self.flows[index].sender.buffered += u64::from(bytes);
+        self.flows[index].held += 1;
+        self.push(now, Event::Write { flow, bytes });
+    }
+
+    fn handle(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Write { flow, bytes } => self.written(now, flow, bytes),
+            Event::Finish { flow } => self.finished(now, flow),
+            Event::Left { host } => self.left(now, host),
+            Event::Credit { flow } => self.credited(now, flow),
+            Event::Room { host } => {
+                self.hosts[host as usize].downlink.asked_again();
+                self.admit(now, host);
+            }
+            Event::Broken { flow } => self.broken(now, flow),
+            Event::Dial { dial } => self.dialled(now, dial),
+            Event::Syn { dial } => self.syn(now, dial),
+        }
+    }
+
+    pub fn push(&mut self, at: Instant, event: Event) {
+        self.sequence += 1;
+        self.events.push(Reverse((at.max(self.now), self.sequence, event)));
+    }
+
+    pub fn push_landing(&mut self, at: Instant, landing: Landing) {
+        self.sequence += 1;
+        self.landings.push(Reverse((at, self.sequence, landing)));
+    }
+
+    /// Has whoever writes to a flow woken when the tick is settled.
+    pub fn wake_writer(&mut self, flow: u32) {
+        self.wakers.extend(self.flows[flow as usize].sender.waker.take());
+    }
+
+    /// Has whoever reads from a flow woken when the tick is settled.
+    pub fn wake_reader(&mut self, flow: u32) {
+        self.wakers.extend(self.flows[flow as usize].receiver.waker.take());
+    }
+
+    /// Has those woken who wait for dials at a host.
+    pub fn ring(&mut self, host: u32) {
+        self.hosts[host as usize].rung = true;
+    }
+}
+
+impl Host {
+    fn new(links: Links) -> Self {
+        Self {
+            uplink: Uplink::new(links.up),
+            downlink: Downlink::new(links.down, links.queue),
+            presence: Presence::Down,
+            window: links.window,
+            dial_timeout: links.dial_timeout,
+            jitter: links.jitter,
+            dice: links.dice,
+            bell: Arc::new(Notify::new()),
+            rung: false,
+        }
+    }
+
+    /// How late the next thing that is sent will be.
+    pub fn draw_jitter(&mut self) -> Duration {
+        if self.jitter == Duration::ZERO {
+            return Duration::ZERO;
+        }
+        Duration::from_nanos(self.dice.below(self.jitter.as_nanos() + 1))
+    }
+}

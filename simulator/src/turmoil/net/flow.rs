@@ -1,0 +1,234 @@
+//! One direction of a connection: what its sender may send, and what its receiver may read.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+
+use torrentlab_engine::time::{Duration, Instant};
+
+use crate::link::{End, Tcp};
+
+#[derive(Debug)]
+pub(super) struct Flow {
+    pub from: u32,
+    pub to: u32,
+    pub latency: Duration,
+    /// When the application at the sender's end has the connection.
+    pub opens: Instant,
+    pub sender: Sender,
+    pub receiver: Receiver,
+    /// Streams, events and landings that name this flow; [`FREE`] where there is none.
+    pub held: u32,
+}
+
+/// Of a flow that is no more.
+pub(super) const FREE: u32 = u32::MAX;
+
+/// The end at which bytes go in.
+#[derive(Debug)]
+pub(super) struct Sender {
+    pub state: State,
+    /// Bytes taken in from the application that have not begun to leave.
+    pub buffered: u64,
+    /// Those of them that the uplink knows of.
+    pub waiting: u64,
+    /// How it ends when those are gone.
+    pub ending: Option<End>,
+    /// The segment on the uplink or waiting for room, where `state` says that there is one.
+    pub segment: Segment,
+    /// Bytes that may be in flight: the congestion window, which slow start opens up to `window`.
+    cwnd: u64,
+    /// The receive window.
+    window: u64,
+    /// Bytes that have begun to leave and are not acknowledged.
+    in_flight: u64,
+    /// Acknowledgements on their way back: when they are there, and for how many bytes.
+    credits: VecDeque<(Instant, u32)>,
+    /// Whether it will be told when the first of these is back.
+    pub credit_planned: bool,
+    /// When the last segment lands: no later one lands before it.
+    pub lands: Instant,
+    /// The jitter of this run of segments, and its bytes so far.
+    pub jitter: Duration,
+    pub run: u32,
+    /// The application has said that no more comes.
+    pub shut: bool,
+    /// Nobody takes the bytes any more.
+    pub broken: bool,
+    pub waker: Option<Waker>,
+}
+
+/// The end at which bytes come out.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    /// Whether somebody is there to read.
+    pub open: bool,
+    /// Bytes that are through the downlink, or known to be so at that time.
+    pub arrived: VecDeque<(Instant, u32)>,
+    /// The sum of these.
+    pub unread: u64,
+    /// How it ends, and when.
+    pub end: Option<(Instant, End)>,
+    /// Segments that are not acknowledged yet.
+    pub unacked: u32,
+    /// Bytes that are acknowledged when the application has read what was there before.
+    pub withheld: VecDeque<(Instant, u32)>,
+    pub waker: Option<Waker>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    /// Nothing waits.
+    Idle,
+    /// It waits for its turn on the uplink.
+    Queued,
+    /// A segment is on the uplink.
+    Serving,
+    /// The window is full.
+    Window,
+    /// A segment waits for room before the receiver's downlink.
+    Room,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Segment {
+    pub bytes: u32,
+    pub end: Option<End>,
+}
+
+impl Flow {
+    pub fn new(from: u32, to: u32, latency: Duration, window: u32, opens: Instant, tcp: &Tcp) -> Self {
+        let window = u64::from(window.max(tcp.mss));
+        let sender = Sender {
+            state: State::Idle,
+            buffered: 0,
+            waiting: 0,
+            ending: None,
+            segment: Segment { bytes: 0, end: None },
+            cwnd: (u64::from(tcp.mss) * u64::from(tcp.initial_window)).clamp(u64::from(tcp.mss), window),
+            window,
+            in_flight: 0,
+            credits: VecDeque::new(),
+            credit_planned: false,
+            lands: Instant::ZERO,
+            jitter: Duration::ZERO,
+            run: 0,
+            shut: false,
+            broken: false,
+            waker: None,
+        };
+        let receiver = Receiver {
+            open: true,
+            arrived: VecDeque::new(),
+            unread: 0,
+            end: None,
+            unacked: 0,
+            withheld: VecDeque::new(),
+            waker: None,
+        };
+        Self { from, to, latency, opens, sender, receiver, held: 1 }
+    }
+
+    /// A segment is through at `through`: it can be read then, and its acknowledgement is back a latency later. What
+    /// the application leaves unread beyond the window is acknowledged when it has read on.
+    pub fn arrive(&mut self, through: Instant, bytes: u32) {
+        let Receiver { arrived, unread, withheld, .. } = &mut self.receiver;
+        let full = *unread > self.sender.window;
+        arrived.push_back((through, bytes));
+        *unread += u64::from(bytes);
+        if full || !withheld.is_empty() {
+            withheld.push_back((through, bytes));
+        } else {
+            self.sender.credits.push_back((through + self.latency, bytes));
+        }
+    }
+
+    /// The application has read `bytes`.
+    pub fn read(&mut self, now: Instant, bytes: u64) {
+        let Receiver { arrived, unread, withheld, .. } = &mut self.receiver;
+        *unread -= bytes;
+        let mut rest = bytes;
+        while rest > 0 {
+            let (_, first) = arrived.front_mut().expect("what is read has arrived");
+            let taken = rest.min(u64::from(*first));
+            rest -= taken;
+            *first -= taken as u32;
+            if *first == 0 {
+                arrived.pop_front();
+            }
+        }
+        if withheld.is_empty() || *unread > self.sender.window {
+            return;
+        }
+        for (through, bytes) in withheld.drain(..) {
+            self.sender.credits.push_back((through.max(now) + self.latency, bytes));
+        }
+    }
+}
+
+impl Receiver {
+    /// Nobody reads any more.
+    pub fn close(&mut self) {
+        self.open = false;
+        self.arrived.clear();
+        self.withheld.clear();
+        self.unread = 0;
+        self.waker = None;
+    }
+}
+
+impl Sender {
+    /// Whether there is something to send, if the window lets it.
+    pub fn is_backlogged(&self) -> bool {
+        self.waiting > 0 || self.ending.is_some()
+    }
+
+    /// Bytes that may be in flight when the window is open.
+    pub fn window(&self) -> u64 {
+        self.window
+    }
+
+    /// Takes the next segment, if there is one and the window lets it go.
+    pub fn cut(&mut self, now: Instant, mss: u32) -> Option<Segment> {
+        self.take_credits(now);
+        self.state = State::Idle;
+        if self.waiting == 0 {
+            return self.ending.take().map(|end| Segment { bytes: 0, end: Some(end) });
+        }
+        let bytes = self.waiting.min(u64::from(mss));
+        if self.in_flight + bytes > self.cwnd {
+            self.state = State::Window;
+            return None;
+        }
+        self.waiting -= bytes;
+        self.buffered -= bytes;
+        self.in_flight += bytes;
+        Some(Segment { bytes: bytes as u32, end: None })
+    }
+
+    /// When to ask again, if the window is full, that is not planned, and an acknowledgement is on its way.
+    pub fn plan_credit(&mut self) -> Option<Instant> {
+        if self.state != State::Window || self.credit_planned {
+            return None;
+        }
+        let &(at, _) = self.credits.front()?;
+        self.credit_planned = true;
+        Some(at)
+    }
+
+    /// Sends nothing that has not left, and takes nothing more.
+    pub fn give_up(&mut self) {
+        self.broken = true;
+        self.ending = None;
+        self.buffered -= self.waiting;
+        self.waiting = 0;
+    }
+
+    /// "During slow start, a TCP increments cwnd by at most SMSS bytes for each ACK received that cumulatively
+    /// acknowledges new data" (RFC 5681), here by what was acknowledged.
+    fn take_credits(&mut self, now: Instant) {
+        while let Some((_, bytes)) = self.credits.pop_front_if(|&mut (at, _)| at <= now) {
+            self.in_flight -= u64::from(bytes);
+            self.cwnd = (self.cwnd + u64::from(bytes)).min(self.window);
+        }
+    }
+}
