@@ -37,11 +37,12 @@ impl World {
         Self(Arc::new(Mutex::new(Core::new(tcp, tick, Box::new(latency)))))
     }
 
-    /// What builds a simulation for this world, with everything set that the world relies on: add seed, epoch and
-    /// duration.
+    /// What builds a simulation for this world, with everything set that the world relies on: add seed and duration.
+    #[expect(clippy::disallowed_types, reason = "the epoch is no clock")]
     pub fn builder(&self) -> Builder {
         let mut builder = Builder::new();
         builder
+            .epoch(std::time::SystemTime::UNIX_EPOCH)
             .tick_duration(clock::std_span(self.core().tick))
             .min_message_latency(std::time::Duration::ZERO)
             .max_message_latency(std::time::Duration::ZERO)
@@ -53,6 +54,11 @@ impl World {
     /// index, counted from 0.
     pub fn add_host(&self, addr: IpAddr, links: Links) -> u32 {
         self.core().add_host(addr, links)
+    }
+
+    /// Hosts that were added.
+    pub fn hosts(&self) -> u32 {
+        self.core().hosts.len() as u32
     }
 
     /// Has [`Shaped`] resolve `name` to `addr`.

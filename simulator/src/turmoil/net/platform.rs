@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::future::{Future, pending};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
 use ::turmoil::net::{TcpListener, TcpStream, UdpSocket};
@@ -60,21 +59,15 @@ impl Shaped {
         self.host
     }
 
-    /// Waits until a dial comes to its end: the flow, if the connection is open.
-    async fn outcome(&self, dial: &Dialling) -> io::Result<u32> {
+    /// What a dial comes to, and when: known before that.
+    async fn outcome(&self, dial: &Dialling) -> (Instant, Outcome) {
         loop {
             let rung = self.bell.notified();
             let outcome = self.world.core().outcome(dial.id);
-            let Some((at, outcome)) = outcome else {
-                rung.await;
-                continue;
-            };
-            self.sleep_until(at).await;
-            return match outcome {
-                Outcome::Open(flow) => Ok(flow),
-                Outcome::Refused => Err(io::ErrorKind::ConnectionRefused.into()),
-                Outcome::TimedOut => Err(io::ErrorKind::TimedOut.into()),
-            };
+            match outcome {
+                Some(outcome) => return outcome,
+                None => rung.await,
+            }
         }
     }
 }
@@ -130,17 +123,15 @@ impl Platform for Shaped {
     async fn connect(&self, addr: SocketAddr) -> io::Result<Stream> {
         let mut dial = Dialling::start(self, addr);
         // turmoil's own connection is there before the world's; where it fails, the world says when that is known.
-        let mut connecting = pin!(TcpStream::connect(addr));
-        let inner = select! {
-            biased;
-            connected = &mut connecting => connected,
-            outcome = self.outcome(&dial) => {
-                outcome?;
-                connecting.await
-            }
+        let (at, outcome) = self.outcome(&dial).await;
+        let opened = match outcome {
+            // It takes turmoil a tick or two, while the answer is on its way.
+            Outcome::Open(flow) => TcpStream::connect(addr).await.map(|inner| (inner, flow)),
+            Outcome::Refused => Err(io::ErrorKind::ConnectionRefused.into()),
+            Outcome::TimedOut => Err(io::ErrorKind::TimedOut.into()),
         };
-        let flow = self.outcome(&dial).await?;
-        let inner = inner?;
+        self.sleep_until(at).await;
+        let (inner, flow) = opened?;
         dial.used = true;
         self.world.core().name(flow, (inner.local_addr()?, addr));
         Ok(Stream::new(self.world.clone(), inner, flow))
