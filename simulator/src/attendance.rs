@@ -147,6 +147,29 @@ impl Attendance {
         }
     }
 
+    /// A fault has taken a host down that was there, and brings it back later, or not.
+    pub fn taken_down(&mut self, host: u32, comes_back: bool) {
+        self.hosts[host as usize].present = false;
+        if comes_back {
+            self.to_come += 1;
+        } else {
+            self.stays_away(host, Instant::ZERO);
+            self.give_up(host);
+        }
+    }
+
+    /// A host that is away does not come back after `now`.
+    pub fn stays_away(&mut self, host: u32, now: Instant) {
+        let for_good = &mut self.hosts[host as usize].for_good;
+        *for_good = now.min(*for_good);
+    }
+
+    /// A host that is to come back has lost what it had.
+    pub fn lost_everything(&mut self, host: u32) {
+        let wanting = &mut self.hosts[host as usize].wanting;
+        self.unfinished += u32::from(!std::mem::replace(wanting, true));
+    }
+
     /// A host has everything; when to look at it, if that brings its end nearer.
     pub fn completed(&mut self, host: u32, now: Instant) -> Option<Instant> {
         self.give_up(host);

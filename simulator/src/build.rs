@@ -113,7 +113,8 @@ pub fn build<'s>(
     };
     let total = geometry.total_len();
     let classes = scenario.hosts.iter().map(|(name, class)| class_of(name, class, total)).collect();
-    Ok(Plan { config, classes, hosts: plans, cast: Box::new(cast) })
+    let faults = fault::resolve(scenario, seed);
+    Ok(Plan { config, classes, hosts: plans, cast: Box::new(cast), faults })
 }
 
 fn check_strategies(class_name: &str, class: &HostClass, registry: &Registry) -> Result<(), BuildError> {

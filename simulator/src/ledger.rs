@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::{ConnId, PieceIndex};
+use torrentlab_scenarios::schema::Departure;
 
 /// Something that happened to a host.
 #[derive(Clone, Debug)]
@@ -15,7 +16,11 @@ pub enum Fact {
     Left {
         /// Whether it never comes back.
         for_good: bool,
+        /// How.
+        how: Departure,
     },
+    /// What it had is lost, while it is away.
+    Lost,
     /// A connection opened.
     Connected {
         /// Its name.
@@ -84,6 +89,8 @@ pub struct Account {
     pub session_at: Instant,
     /// When it left for good.
     pub left_at: Option<Instant>,
+    /// How it last left.
+    pub left_how: Departure,
     /// How often it joined.
     pub sessions: u32,
     /// Time for which it was there, up to the end of the last session that ended.
@@ -199,7 +206,7 @@ impl Ledger {
                 account.present = true;
                 self.count(host, have, 1);
             }
-            Fact::Left { for_good } => {
+            Fact::Left { for_good, how } => {
                 for slot in 0..account.conns.len() {
                     self.end_conn(now, host, slot);
                 }
@@ -207,8 +214,10 @@ impl Ledger {
                 account.present = false;
                 account.online += now.since(account.session_at);
                 account.left_at = for_good.then_some(now);
+                account.left_how = how;
                 self.count(host, have, -1);
             }
+            Fact::Lost => account.pieces = 0,
             Fact::Connected { conn, peer } => account.connect(conn, peer),
             Fact::Closed { conn } => self.closed(now, host, conn),
             Fact::Unchoked { conn } => {
@@ -249,7 +258,7 @@ impl Ledger {
         let account = &self.hosts[host as usize];
         change(&mut self.present, true);
         change(&mut self.seeds, have.is_full());
-        change(&mut self.seeds_from_start, account.seed);
+        change(&mut self.seeds_from_start, account.seed && have.is_full());
         change(&mut self.bootstrapped, account.initial_pieces == 0 && account.pieces > 0);
         have.iter().for_each(|piece| change(&mut self.copies[piece.get()], true));
     }
@@ -261,9 +270,13 @@ impl Ledger {
         account.last_pieces_at = [account.last_pieces_at[1], Some(now)];
         self.bootstrapped += u32::from(account.initial_pieces == 0 && account.pieces == 1);
         if have.is_full() {
-            account.completed_at = Some(now);
-            self.completed += 1;
+            // Who lost everything completes again, and counts once.
+            if !account.seed && account.completed_at.is_none() {
+                account.completed_at = Some(now);
+                self.completed += 1;
+            }
             self.seeds += 1;
+            self.seeds_from_start += u32::from(account.seed);
         }
         self.copies[piece.get()] += 1;
         let piece = &mut self.pieces[piece.get()];

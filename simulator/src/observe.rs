@@ -140,7 +140,7 @@ fn peer_row(name: &str, class: &HostClass, account: &Account, joined: Instant, w
         last_piece_s: last_piece,
         completed_s: account.completed_at.map(secs),
         left_s: account.left_at.map(secs),
-        departure: account.left_at.map(|_| match class.leave.how {
+        departure: account.left_at.map(|_| match account.left_how {
             schema::Departure::Stop => Departure::Stop,
             schema::Departure::Kill => Departure::Kill,
             schema::Departure::Vanish => Departure::Vanish,

@@ -10,6 +10,7 @@ use torrentlab_scenarios::Draw;
 use torrentlab_scenarios::schema::Departure;
 
 use crate::content::Content;
+use crate::fault::FaultPlan;
 use crate::link::{Links, Tcp};
 use crate::trace::Detail;
 
@@ -28,6 +29,8 @@ pub struct Plan<'c> {
     pub hosts: Vec<HostPlan>,
     /// Makes what runs on them.
     pub cast: Box<dyn Cast + 'c>,
+    /// What goes wrong.
+    pub faults: FaultPlan,
 }
 
 /// What a swarm consists of, besides its hosts.

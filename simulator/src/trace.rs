@@ -1,5 +1,6 @@
 //! What happened, as a hash: every input that was delivered to a node and every output that was taken from one.
 
+use crate::fault::{Action, What};
 use torrentlab_engine::node::{DialFailure, Input, Output, StorageOp};
 use torrentlab_engine::time::Instant;
 use torrentlab_engine::units::{Block, ConnId};
@@ -61,7 +62,7 @@ impl Trace {
 
     /// An input is about to be delivered.
     pub fn input(&mut self, now: Instant, host: u32, input: &Input) {
-        self.before(now, host, input);
+        self.before(now, "host", host, input);
         let kind = |kind: u8| Head { now, host, kind, conn: None };
         match input {
             Input::Connected { conn, addr, outgoing, room } => {
@@ -113,7 +114,7 @@ impl Trace {
 
     /// An output was taken; `targets` are those of a broadcast.
     pub fn output(&mut self, now: Instant, host: u32, output: &Output, targets: &[ConnId]) {
-        self.before(now, host, output);
+        self.before(now, "host", host, output);
         let kind = |kind: u8| Head { now, host, kind, conn: None };
         match output {
             Output::Dial(addr) => {
@@ -147,6 +148,18 @@ impl Trace {
         }
     }
 
+    /// Something was done about a fault.
+    pub fn fault(&mut self, now: Instant, action: &Action) {
+        self.before(now, "fault", action.fault, &action.what);
+        let head = |kind: u8| Head { now, host: action.fault, kind, conn: None };
+        match action.what {
+            What::Begin => self.put(head(48), 0, 0),
+            What::End => self.put(head(49), 0, 0),
+            What::Hold(one, other) => self.put(head(50), u64::from(one), u64::from(other)),
+            What::Release(one, other) => self.put(head(51), u64::from(one), u64::from(other)),
+        }
+    }
+
     /// The hash of everything.
     pub fn finish(mut self) -> TraceResult {
         self.end_chunk();
@@ -159,7 +172,7 @@ impl Trace {
         }
     }
 
-    fn before(&mut self, now: Instant, host: u32, event: &impl std::fmt::Debug) {
+    fn before(&mut self, now: Instant, who: &str, which: u32, event: &impl std::fmt::Debug) {
         if self.buffer.len() >= BUFFER {
             self.flush();
         }
@@ -168,7 +181,7 @@ impl Trace {
                 self.end_chunk();
             }
             if self.detail == Detail::Words(self.events / CHUNK) {
-                self.words.push(format!("{now:?} host {host}: {event:?}"));
+                self.words.push(format!("{now:?} {who} {which}: {event:?}"));
             }
         }
         self.events += 1;

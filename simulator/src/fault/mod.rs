@@ -3,14 +3,17 @@
 //! | file | its part |
 //! |---|---|
 //! | `resolve` | from a scenario and a seed to a [`FaultPlan`] |
+//! | `active` | which of them are under way |
 //! | `support` | what a backend cannot do |
 
+mod active;
 mod resolve;
 mod support;
 
 use torrentlab_engine::time::Instant;
 use torrentlab_scenarios::schema::FaultKind;
 
+pub use active::{Faults, TrackerState};
 pub use resolve::resolve;
 pub use support::check;
 
@@ -96,28 +99,9 @@ impl FaultPlan {
     pub fn last_action(&self) -> Instant {
         self.actions.last().map_or(Instant::ZERO, |action| action.at)
     }
-
-    /// How many faults are under way at `now`.
-    pub fn active(&self, now: Instant) -> u32 {
-        self.faults.iter().filter(|fault| fault.is_active(now)).count() as u32
-    }
-
-    /// The faults of a kind that are under way at `now`, the latest last.
-    pub fn now<'p, T: 'p>(
-        &'p self,
-        now: Instant,
-        kind: impl Fn(&'p PlannedFault) -> Option<T> + 'p,
-    ) -> impl DoubleEndedIterator<Item = T> + 'p {
-        self.faults.iter().filter(move |fault| fault.is_active(now)).filter_map(kind)
-    }
 }
 
 impl PlannedFault {
-    /// Whether it is under way at `now`.
-    pub fn is_active(&self, now: Instant) -> bool {
-        self.begin <= now && now < self.end
-    }
-
     /// Whether it hits this host.
     pub fn hits(&self, host: u32) -> bool {
         matches!(&self.hits, Hits::Hosts(hosts) if hosts.binary_search(&host).is_ok())

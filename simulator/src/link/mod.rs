@@ -246,6 +246,17 @@ impl<M> Network<M> {
         self.hosts[host as usize].links.socket_buffer
     }
 
+    /// How long a dial of `host` waits for an answer.
+    pub fn dial_timeout(&self, host: u32) -> Duration {
+        self.hosts[host as usize].links.dial_timeout
+    }
+
+    /// The open connections of `host`.
+    pub fn conns(&self, host: u32) -> Vec<ConnId> {
+        let flows = self.hosts[host as usize].open_flows();
+        flows.into_iter().map(|flow| self.flows[flow as usize].conn).collect()
+    }
+
     /// `host` can be reached from now on.
     pub fn join(&mut self, host: u32) {
         let host = &mut self.hosts[host as usize];

@@ -8,12 +8,11 @@ use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::{Block, ConnId, PieceIndex};
 use torrentlab_engine::wire::Message;
 
-use super::tracker::Trip;
+use super::tracker::{Trip, is_dead};
 use super::{Event, Swarm};
 use crate::churn::draw;
 use crate::ledger::Fact;
 use crate::link::{End, NetEvent, Notice};
-use crate::plan::{addr_of, host_at};
 
 impl Swarm<'_> {
     pub(super) fn on_net(&mut self, event: NetEvent) {
@@ -67,7 +66,7 @@ impl Swarm<'_> {
             }
             Notice::DialFailed { host, peer, answered } => {
                 let why = if answered { DialFailure::Refused } else { DialFailure::TimedOut };
-                self.deliver(host, Input::DialFailed { addr: addr_of(peer), why });
+                self.deliver(host, Input::DialFailed { addr: self.addr(peer), why });
             }
             Notice::Closed { host, conn, how } => {
                 self.note(host, &Fact::Closed { conn });
@@ -82,7 +81,7 @@ impl Swarm<'_> {
 
     fn connected(&mut self, host: u32, conn: ConnId, peer: u32, outgoing: bool) {
         self.note(host, &Fact::Connected { conn, peer });
-        let mut addr = addr_of(peer);
+        let mut addr = self.addr(peer);
         if !outgoing {
             // The other side's end has a port of its own, not the one that it listens at.
             addr.set_port(49_152 + (conn.slot() as u16 & 0x3fff));
@@ -220,12 +219,15 @@ impl Swarm<'_> {
     }
 
     fn dial(&mut self, host: u32, addr: SocketAddr) {
-        match host_at(addr, self.hosts.len()) {
-            Some(peer) if self.may_connect(host, peer) => {
+        match self.host_at(addr) {
+            Some((peer, true)) if !self.may_connect(host, peer) => self.dial_nobody(host, addr),
+            Some((peer, true)) if !self.faults.is_behind_nat(peer) => {
                 let latency = self.latency(host, peer);
                 self.net.dial(self.now, host, peer, latency, &mut self.queue);
             }
-            _ => self.dial_nobody(host, addr),
+            Some(_) => self.dial_silence(host, addr),
+            None if is_dead(addr) => self.dial_silence(host, addr),
+            None => self.dial_nobody(host, addr),
         }
     }
 
@@ -248,7 +250,17 @@ impl Swarm<'_> {
     /// A dial to where nobody listens: refused by the way.
     fn dial_nobody(&mut self, host: u32, addr: SocketAddr) {
         let latency = self.hosts[host as usize].latency * 2;
-        let id = self.tracker.remember(Trip::Dial { host, addr });
-        self.queue.push(self.now + latency, Event::Trip(id));
+        self.dial_fails(host, addr, latency, DialFailure::Unreachable);
+    }
+
+    /// A dial that nobody answers.
+    fn dial_silence(&mut self, host: u32, addr: SocketAddr) {
+        let timeout = self.net.dial_timeout(host);
+        self.dial_fails(host, addr, timeout, DialFailure::TimedOut);
+    }
+
+    fn dial_fails(&mut self, host: u32, addr: SocketAddr, after: Duration, why: DialFailure) {
+        let id = self.tracker.remember(Trip::Dial { host, addr, why });
+        self.queue.push(self.now + after, Event::Trip(id));
     }
 }

@@ -3,10 +3,12 @@
 //! | file | its part |
 //! |---|---|
 //! | `driver` | the contract of [`Node`]: inputs in, outputs carried out |
+//! | `faults` | what goes wrong |
 //! | `presence` | coming and going |
 //! | `tracker` | the tracker and the way to it |
 
 mod driver;
+mod faults;
 mod presence;
 mod tracker;
 
@@ -21,6 +23,7 @@ use torrentlab_engine::wire::Message;
 
 use crate::attendance::Attendance;
 use crate::content::Storage;
+use crate::fault::Faults;
 use crate::ledger::Ledger;
 use crate::link::{NetEvent, Network, Notice};
 use crate::plan::{Cast, Class, HostPlan, Plan, SwarmConfig};
@@ -41,6 +44,7 @@ pub struct Swarm<'c> {
     now: Instant,
     events: u64,
     attendance: Attendance,
+    faults: Faults,
     /// What to do next, before any other event.
     inbox: VecDeque<(u32, Input)>,
     notices: Vec<Notice>,
@@ -55,6 +59,8 @@ struct Host {
     timer: Instant,
     storage: Storage,
     latency: Duration,
+    /// How often its address changed.
+    moves: u32,
 }
 
 /// What happens at a time.
@@ -69,6 +75,8 @@ enum Event {
     Look(u32),
     /// An announce reaches the tracker, its answer comes back, or a dial to nobody has failed.
     Trip(u32),
+    /// An action of the plan of faults is due.
+    Fault(u32),
 }
 
 impl From<NetEvent> for Event {
@@ -80,8 +88,13 @@ impl From<NetEvent> for Event {
 impl<'c> Swarm<'c> {
     /// A swarm at its start.
     pub fn new(plan: Plan<'c>) -> Self {
-        let Plan { config, classes, hosts, cast } = plan;
+        let Plan { config, classes, hosts, cast, faults } = plan;
         let mut swarm = Self::empty(config, classes, cast);
+        // Before the hosts come: a fault that is there from the start meets them all.
+        for (nth, action) in (0..).zip(&faults.actions) {
+            swarm.queue.push(action.at, Event::Fault(nth));
+        }
+        swarm.faults = Faults::new(faults);
         hosts.into_iter().for_each(|plan| swarm.add(plan));
         swarm
     }
@@ -97,6 +110,7 @@ impl<'c> Swarm<'c> {
             now: Instant::ZERO,
             events: 0,
             attendance: Attendance::new(config.seed, classes),
+            faults: Faults::default(),
             inbox: VecDeque::new(),
             notices: Vec::new(),
             outbox: Outbox::default(),
@@ -114,6 +128,7 @@ impl<'c> Swarm<'c> {
             node: None,
             storage: Storage::new(&self.config.content, plan.have),
             latency: plan.latency,
+            moves: 0,
             timer: Instant::NEVER,
         });
         if let Some(at) = arrival {
@@ -152,6 +167,11 @@ impl<'c> Swarm<'c> {
         &self.ledger
     }
 
+    /// What goes wrong.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
     /// Announces that the tracker answered.
     pub fn announces(&self) -> u64 {
         self.tracker.answered()
@@ -178,9 +198,11 @@ impl<'c> Swarm<'c> {
         self.net.check_invariants();
     }
 
-    /// Whether nobody received anything new for `span`, and nobody is to come who could change that.
+    /// Whether nobody received anything new for `span`, and nobody is to come and no fault to end that could change
+    /// that.
     pub fn is_stalled(&self, span: Duration) -> bool {
-        self.attendance.to_come() == 0 && self.now.since(self.ledger.progress_at) >= span
+        let since = self.ledger.progress_at.max(self.faults.plan().last_action());
+        self.attendance.to_come() == 0 && self.now.since(since) >= span
     }
 
     /// Closes the accounts of what is still under way: the run is over.
@@ -200,6 +222,7 @@ impl<'c> Swarm<'c> {
             Event::Join(host) => self.join(host),
             Event::Look(host) => self.look(host),
             Event::Trip(id) => self.on_trip(id),
+            Event::Fault(nth) => self.on_fault(nth),
         }
         self.drain_inbox();
     }

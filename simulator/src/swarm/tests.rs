@@ -117,6 +117,7 @@ fn seen(how: Departure) -> Vec<(f64, String)> {
         classes: vec![class(Instant::NEVER), class(ten)],
         hosts: vec![host(0), host(1)],
         cast: Box::new(Pair(seen.clone())),
+        faults: crate::fault::FaultPlan::default(),
     });
     while swarm.step(Instant::ZERO + Duration::from_secs(60)) {}
     swarm.check_invariants();
