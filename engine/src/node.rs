@@ -24,8 +24,18 @@ pub trait Node: Send {
     fn poll_timeout(&self) -> Option<Instant>;
 }
 
+impl<N: Node + ?Sized> Node for Box<N> {
+    fn handle(&mut self, now: Instant, input: Input, out: &mut Outbox) -> Result<(), Misuse> {
+        (**self).handle(now, input, out)
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        (**self).poll_timeout()
+    }
+}
+
 /// Something that happened to a node.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Input {
     /// A connection is open, dialled by us or by the other side. The driver has chosen `conn`.
     Connected {
@@ -187,7 +197,7 @@ pub struct Limits {
 }
 
 /// Something that a node wants done.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Output {
     /// Open a connection.
     Dial(SocketAddr),

@@ -8,6 +8,7 @@ pub mod disk;
 pub mod fault;
 pub mod ledger;
 pub mod link;
+pub mod mutant;
 pub mod observe;
 pub mod plan;
 pub mod queue;

@@ -99,7 +99,7 @@ impl Content {
         for run in blocks.chunk_by(follows) {
             let len = run.iter().map(|block| block.len as usize).sum();
             let mut all = BytesMut::zeroed(len);
-            match self.storage.read(self.offset_of(run[0]), &mut all) {
+            match self.storage.serve(self.offset_of(run[0]), &mut all) {
                 Ok(()) => bytes.extend(run.iter().map(|block| Ok(all.split_to(block.len as usize).freeze()))),
                 // Told block by block, since only one of them may be at fault.
                 Err(error) if run.len() == 1 => bytes.push(Err(error)),

@@ -15,6 +15,14 @@ pub trait Storage: Debug + Send + Sync {
     /// Where the bytes cannot be read, or are not there.
     fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), StorageError>;
 
+    /// Fills `buf` with what a peer is sent, which has been checked: a read unless a store tells the two apart.
+    ///
+    /// # Errors
+    /// As [`Storage::read`].
+    fn serve(&self, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
+        self.read(offset, buf)
+    }
+
     /// Writes `buf` from byte `offset` of the content on.
     ///
     /// # Errors

@@ -201,7 +201,11 @@ impl Swarm<'_> {
         if !self.net.is_open(host, conn) {
             return;
         }
-        let payload = self.hosts[host as usize].storage.read(&self.config.content, block);
+        let state = &mut self.hosts[host as usize];
+        let mut payload = state.storage.read(&self.config.content, block);
+        if let Some(pollution) = &mut state.pollution {
+            payload = pollution.apply(block.piece, payload);
+        }
         let message = Message::Piece { block, payload };
         let bytes = message.wire_len();
         self.net.send(host, conn, message, bytes, bytes);

@@ -26,6 +26,7 @@ use crate::content::Storage;
 use crate::fault::Faults;
 use crate::ledger::Ledger;
 use crate::link::{NetEvent, Network, Notice};
+use crate::mutant::Pollution;
 use crate::plan::{Cast, Class, HostPlan, Plan, SwarmConfig};
 use crate::queue::Queue;
 use crate::trace::Trace;
@@ -58,6 +59,8 @@ struct Host {
     /// The time of the pending timer event.
     timer: Instant,
     storage: Storage,
+    /// Spoils what it serves.
+    pollution: Option<Box<Pollution>>,
     latency: Duration,
     /// How often its address changed.
     moves: u32,
@@ -127,6 +130,7 @@ impl<'c> Swarm<'c> {
         self.hosts.push(Host {
             node: None,
             storage: Storage::new(&self.config.content, plan.have),
+            pollution: None,
             latency: plan.latency,
             moves: 0,
             timer: Instant::NEVER,
@@ -134,6 +138,11 @@ impl<'c> Swarm<'c> {
         if let Some(at) = arrival {
             self.queue.push(at, Event::Join(host));
         }
+    }
+
+    /// Has `host` serve wrong bytes from now on, or right ones again.
+    pub fn pollute(&mut self, host: u32, pollution: Option<Pollution>) {
+        self.hosts[host as usize].pollution = pollution.map(Box::new);
     }
 
     /// Carries out the next event, unless it is later than `until`; whether it did. Otherwise the time is `until`.

@@ -12,6 +12,7 @@ use torrentlab_engine::time::Instant;
 
 use crate::content::RealContent;
 use crate::disk::{Disk, DiskError};
+use crate::mutant::Pollution;
 
 /// The unit in which bytes are compared with the original.
 const CELL: usize = 16 * 1024;
@@ -27,6 +28,7 @@ pub struct Store {
 struct Inner {
     cells: Vec<Cell>,
     disk: Option<Disk>,
+    pollution: Option<Pollution>,
 }
 
 /// What is in [`CELL`] bytes of the content.
@@ -45,7 +47,7 @@ impl Store {
     pub fn new(original: Arc<RealContent>, have: &Bitfield, disk: Option<Disk>) -> Self {
         let total_len = original.metainfo.geometry().total_len();
         let cells = (0..total_len.div_ceil(CELL as u64)).map(|_| Cell::Empty).collect();
-        let mut inner = Inner { cells, disk };
+        let mut inner = Inner { cells, disk, pollution: None };
         let geometry = original.metainfo.geometry();
         for piece in have.iter() {
             let (offset, len) = (geometry.offset_of(piece), geometry.len_of(piece));
@@ -65,6 +67,11 @@ impl Store {
     /// Does something to the disk, if there is one.
     pub fn with_disk<T>(&self, work: impl FnOnce(&mut Disk) -> T) -> Option<T> {
         self.lock().disk.as_mut().map(work)
+    }
+
+    /// Has the host serve wrong bytes from now on, or right ones again. What it checks itself stays right.
+    pub fn pollute(&self, pollution: Option<Pollution>) {
+        self.lock().pollution = pollution;
     }
 
     /// The power goes at `now`: what was not synced is lost or half written. Without a disk nothing is.
@@ -105,6 +112,14 @@ impl Storage for Store {
             disk.read(offset, buf.len() as u64).map_err(|why| refused("read", offset, buf.len(), why))?;
         }
         inner.get(&self.original, offset, buf);
+        Ok(())
+    }
+
+    fn serve(&self, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
+        self.read(offset, buf)?;
+        if let Some(pollution) = &mut self.lock().pollution {
+            pollution.apply_to(offset, buf, self.original.metainfo.geometry());
+        }
         Ok(())
     }
 
@@ -189,6 +204,7 @@ mod tests {
     use super::*;
     use crate::content::tests::real;
     use crate::disk::{DiskConfig, Failing};
+    use crate::mutant::Spoils;
 
     fn store(pieces: &[u32], disk: Option<DiskConfig>) -> (Vec<u8>, Store, Content) {
         let (bytes, content) = real();
@@ -272,6 +288,20 @@ mod tests {
         store.with_disk(|disk| disk.fail_reads(50, 1, Failing::Once));
         assert!(store.read(0, &mut [0; 100]).unwrap_err().to_string().contains("sector"));
         store.read(0, &mut [0; 100]).unwrap();
+    }
+
+    #[test]
+    fn a_polluter_serves_wrong_bytes_and_reads_right_ones() {
+        let (original, store, content) = store(&[0, 1, 2, 3, 4, 5], None);
+        let pollution =
+            Pollution::new(Spoils::Piece(PieceIndex(1)), Dice::stream(1, ("host", 0, "pollution")));
+        store.pollute(Some(pollution));
+        let start = content.geometry.offset_of(PieceIndex(1)) as usize;
+        let mut served = vec![0; original.len()];
+        store.serve(0, &mut served).unwrap();
+        assert!(served[..start] == original[..start] && served[start] == !original[start]);
+        assert_eq!(served.iter().zip(&original).filter(|(served, right)| served != right).count(), 4);
+        assert_eq!(found(store, &content), [0, 1, 2, 3, 4, 5]);
     }
 
     #[test]
