@@ -134,11 +134,14 @@ impl<M> Network<M> {
         let mut next = id;
         while next != NONE {
             let id = next;
-            let chunk = self.chunks.get(id);
+            let chunk = self.chunks.get_mut(id);
             next = chunk.also;
             let to = self.flows[chunk.flow as usize].to;
             let small = matches!(chunk.kind, Kind::Small | Kind::End(_));
-            match self.hosts[to as usize].downlink.land(now, chunk.at, chunk.wire, small) {
+            let downlink = &mut self.hosts[to as usize].downlink;
+            let (begins, through) = downlink.land(now, chunk.at, chunk.wire, small);
+            chunk.at = begins;
+            match through {
                 Some(at) => queue.push(at, NetEvent::Through(id).into()),
                 None => self.through(now, id, queue, notices),
             }
@@ -190,18 +193,32 @@ impl<M> Network<M> {
         self.release(index);
     }
 
-    /// One latency later the bytes of a chunk are the window's again.
+    /// One latency later the bytes of a chunk are the window's again: all at once, when the first acknowledgement is
+    /// back, but no sooner than the sender's uplink can send as many without being ahead of those that follow.
     fn send_credit<E: Copy + From<NetEvent>>(&mut self, now: Instant, id: u32, queue: &mut Queue<E>) {
+        let spread = self.spread(now, id);
         let chunk = self.chunks.get_mut(id);
         let index = chunk.flow;
         let flow = &mut self.flows[index as usize];
-        chunk.at = now + flow.latency;
+        chunk.at = (now + flow.latency - spread).max(now);
         chunk.kind = Kind::Credit;
         let first = flow.credits.is_empty();
         flow.credits.push_slot(&mut self.chunks, id);
         if first && flow.state == State::Window {
             self.await_credit(index, queue);
         }
+    }
+
+    /// The time from the first acknowledgement of a chunk to the last, or what the sender's uplink needs for what the
+    /// last ones answer, if that is less.
+    fn spread(&self, now: Instant, id: u32) -> Duration {
+        let chunk = self.chunks.get(id);
+        let Tcp { mss, header, segments_per_ack, .. } = self.tcp;
+        let first = chunk.wire.min(segments_per_ack.max(1) * (mss + header));
+        let (sender, receiver) = (self.sender(chunk.flow), self.flows[chunk.flow as usize].to);
+        let rest = self.hosts[sender as usize].uplink.time_of(chunk.wire - first);
+        let taken = now.since(chunk.at);
+        rest.min(taken.saturating_sub(self.hosts[receiver as usize].downlink.time_of(first)))
     }
 
     /// Has a flow that its window stops told when the next acknowledgement is back. If none is on its way yet, that

@@ -82,16 +82,23 @@ impl Downlink {
         self.outstanding += u64::from(bytes);
     }
 
-    /// At `now` the last of `bytes` is here, the first came at `first`: when the link will have taken them in, or
-    /// `None` if it has. Something `small` is through at once where the link is idle; those behind it wait for its time.
-    pub fn land(&mut self, now: Instant, first: Instant, bytes: u32, small: bool) -> Option<Instant> {
+    /// At `now` the last of `bytes` is here, the first came at `first`: when the link begins to take them in, and when
+    /// it will have, or `None` if it has. Something `small` is through at once where the link is idle; those behind it
+    /// wait for its time.
+    pub fn land(
+        &mut self,
+        now: Instant,
+        first: Instant,
+        bytes: u32,
+        small: bool,
+    ) -> (Instant, Option<Instant>) {
         let begins = self.free.max(first);
         self.free = begins + self.time_of(bytes);
         // What was there before must be through before, even at the same instant.
         let busy_until = if small { begins } else { self.free };
         let queues = busy_until > now || self.queued > 0;
         self.queued += u32::from(queues);
-        queues.then(|| self.free.max(now))
+        (begins, queues.then(|| self.free.max(now)))
     }
 
     /// Takes `bytes` in that come from outside.
@@ -119,26 +126,31 @@ mod tests {
         Instant::from_nanos(ms * 1_000_000)
     }
 
+    /// When something is through that has to queue.
+    fn land(link: &mut Downlink, now: u64, first: u64, bytes: u32, small: bool) -> Option<Instant> {
+        link.land(at(now), at(first), bytes, small).1
+    }
+
     #[test]
     fn slow_senders_pass_side_by_side_and_fast_ones_queue() {
         let mut link = Downlink::new(Some(1_000_000));
-        assert_eq!(link.land(at(1_000), at(0), 100_000, false), None);
+        assert_eq!(land(&mut link, 1_000, 0, 100_000, false), None);
         assert_eq!(
-            link.land(at(1_000), at(0), 100_000, false),
+            land(&mut link, 1_000, 0, 100_000, false),
             None,
             "both dribbled in, and the link had time for both"
         );
-        assert_eq!(link.land(at(1_000), at(1_000), 500_000, false), Some(at(1_500)));
-        assert_eq!(link.land(at(1_000), at(1_000), 500_000, false), Some(at(2_000)));
-        assert_eq!(link.land(at(2_000), at(1_999), 0, false), Some(at(2_000)), "not before what came before");
+        assert_eq!(land(&mut link, 1_000, 1_000, 500_000, false), Some(at(1_500)));
+        assert_eq!(land(&mut link, 1_000, 1_000, 500_000, false), Some(at(2_000)));
+        assert_eq!(land(&mut link, 2_000, 1_999, 0, false), Some(at(2_000)), "not before what came before");
     }
 
     #[test]
     fn something_small_passes_an_idle_link_at_once_and_takes_its_time_from_the_next() {
         let mut link = Downlink::new(Some(1_000_000));
-        assert_eq!(link.land(at(100), at(100), 1_000, true), None);
-        assert_eq!(link.land(at(100), at(100), 1_000, true), Some(at(102)), "the link is busy for 1 ms");
-        assert_eq!(link.land(at(102), at(102), 5_000, false), Some(at(107)));
+        assert_eq!(land(&mut link, 100, 100, 1_000, true), None);
+        assert_eq!(land(&mut link, 100, 100, 1_000, true), Some(at(102)), "the link is busy for 1 ms");
+        assert_eq!(land(&mut link, 102, 102, 5_000, false), Some(at(107)));
     }
 
     #[test]

@@ -158,6 +158,7 @@ fn throughput_of_one_flow() {
         (0, 1_000, 50, 4, 1024, 4_363),   // the same bottleneck at the other end
         (0, 0, 50, 4, 1 << 20, 850),      // slow start alone: 14.6 kB doubles 8 times
         (0, 0, 50, 4, 64, 6_250),         // 64 KiB each round trip
+        (6_250, 0, 20, 4, 64, 2_560),     // each 40 ms and two segments, not a block
         (500, 2_000, 10, 4, 1024, 8_260), // the slower link counts
         (2_000, 500, 10, 4, 1024, 8_260),
     ];
