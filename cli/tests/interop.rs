@@ -72,8 +72,9 @@ fn opentracker(dir: &Path, info_hash: &str, port: u16) -> Running {
     }
     fs::write(folder.join("list"), format!("{info_hash}\n")).unwrap();
     let mut command = Command::new("opentracker");
-    command.args(["-i", "127.0.0.1", "-p", &port.to_string(), "-u", "nobody", "-d"]).arg(&folder);
-    command.args(["-w", "list"]);
+    let port_arg = port.to_string();
+    command.args(["-i", "127.0.0.1", "-p", &port_arg, "-P", &port_arg, "-u", "nobody", "-w", "list", "-d"]);
+    command.arg(&folder);
     let running = Running::start(command);
     wait_until("opentracker", || TcpStream::connect(("127.0.0.1", port)).is_ok());
     running
@@ -109,8 +110,9 @@ enum Tracker {
     Opentracker,
 }
 
-/// A torrent of a folder with a tracker that runs: content, torrent, tracker, its address, and the info-hash.
-fn set_up(dir: &Path, tracker_kind: Tracker) -> (PathBuf, PathBuf, Running, String, String) {
+/// A torrent of a folder with a tracker that runs, which the torrent names by `scheme` alone: content, torrent, tracker,
+/// its address over HTTP, and the info-hash.
+fn set_up(dir: &Path, tracker_kind: Tracker, scheme: &str) -> (PathBuf, PathBuf, Running, String, String) {
     let content = make_content(dir, TOTAL);
     let port = free_port();
     let (ours, url) = match tracker_kind {
@@ -120,7 +122,7 @@ fn set_up(dir: &Path, tracker_kind: Tracker) -> (PathBuf, PathBuf, Running, Stri
         }
         Tracker::Opentracker => (None, format!("http://127.0.0.1:{port}/announce")),
     };
-    let torrent = make_torrent(&content, &[&url]);
+    let torrent = make_torrent(&content, &[&url.replacen("http", scheme, 1)]);
     let shown = stdout(&run(torrentlab().arg("show").arg(&torrent), 0));
     let info_hash = shown.lines().find_map(|line| line.strip_prefix("info-hash")).unwrap().trim().to_owned();
     let tracker = ours.unwrap_or_else(|| opentracker(dir, &info_hash, port));
@@ -128,9 +130,9 @@ fn set_up(dir: &Path, tracker_kind: Tracker) -> (PathBuf, PathBuf, Running, Stri
 }
 
 /// The other starts first and announces, so that we are told of it and dial, whatever the tracker's interval.
-fn both_directions(other: Other, tracker: Tracker) {
+fn both_directions(other: Other, tracker: Tracker, scheme: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let (content, torrent, _tracker, url, info_hash) = set_up(dir.path(), tracker);
+    let (content, torrent, _tracker, url, info_hash) = set_up(dir.path(), tracker, scheme);
     {
         let _other = other.start(&torrent, dir.path(), &dir.path().join("seed"));
         wait_for_member(&url, &info_hash);
@@ -139,7 +141,7 @@ fn both_directions(other: Other, tracker: Tracker) {
         assert_same(&content, &out.join("content"));
     }
     let dir2 = tempfile::tempdir().unwrap();
-    let (content, torrent, _tracker, url, info_hash) = set_up(dir2.path(), tracker);
+    let (content, torrent, _tracker, url, info_hash) = set_up(dir2.path(), tracker, scheme);
     let (out, work) = (dir2.path().join("to other"), dir2.path().join("leech"));
     let _other = other.start(&torrent, &out, &work);
     wait_for_member(&url, &info_hash);
@@ -153,22 +155,43 @@ fn both_directions(other: Other, tracker: Tracker) {
 }
 
 macro_rules! both_directions {
-    ($($name:ident: $other:ident through $tracker:ident;)*) => {$(
+    ($($name:ident: $other:ident through $tracker:ident over $scheme:literal;)*) => {$(
         #[test]
         #[ignore = "needs aria2c, transmission-daemon, opentracker and libtorrent: .ci/run installs and runs them"]
         fn $name() {
-            both_directions(Other::$other, Tracker::$tracker);
+            both_directions(Other::$other, Tracker::$tracker, $scheme);
         }
     )*};
 }
 
 both_directions! {
-    aria2_through_our_tracker: Aria2 through Ours;
-    aria2_through_opentracker: Aria2 through Opentracker;
-    transmission_through_our_tracker: Transmission through Ours;
-    transmission_through_opentracker: Transmission through Opentracker;
-    libtorrent_through_our_tracker: Libtorrent through Ours;
-    libtorrent_through_opentracker: Libtorrent through Opentracker;
+    aria2_through_our_tracker: Aria2 through Ours over "http";
+    aria2_through_our_tracker_over_udp: Aria2 through Ours over "udp";
+    aria2_through_opentracker: Aria2 through Opentracker over "http";
+    transmission_through_our_tracker: Transmission through Ours over "http";
+    transmission_through_opentracker: Transmission through Opentracker over "http";
+    libtorrent_through_our_tracker: Libtorrent through Ours over "http";
+    libtorrent_through_our_tracker_over_udp: Libtorrent through Ours over "udp";
+    libtorrent_through_opentracker: Libtorrent through Opentracker over "http";
+}
+
+/// Two of ours find each other through opentracker, to which all announces go over UDP.
+#[test]
+#[ignore = "needs opentracker: .ci/run installs and runs it"]
+fn ours_through_opentracker_over_udp() {
+    let dir = tempfile::tempdir().unwrap();
+    let (content, torrent, _tracker, url, info_hash) = set_up(dir.path(), Tracker::Opentracker, "udp");
+    let (seed, _) = seed(&torrent, &content, &[]);
+    wait_for_member(&url, &info_hash);
+    let out = dir.path().join("out");
+    run(&mut get(&torrent, &out, &[]), 0);
+    assert_same(&content, &out.join("content"));
+    let counts = scrape(&url, &info_hash);
+    assert!(counts.contains("8:completei1e10:downloadedi1e10:incompletei0e"), "{counts}");
+    seed.signal("INT");
+    seed.finish();
+    let counts = scrape(&url, &info_hash);
+    assert!(counts.contains("8:completei0e"), "{counts}");
 }
 
 /// A copy of the content in which only each third piece, from the `nth` on, is right.
@@ -194,7 +217,7 @@ fn a_third(content: &Path, folder: &Path, nth: usize) {
 #[ignore = "needs aria2c and transmission-daemon: .ci/run installs and runs them"]
 fn three_clients_with_a_third_each() {
     let dir = tempfile::tempdir().unwrap();
-    let (content, torrent, _tracker, url, info_hash) = set_up(dir.path(), Tracker::Ours);
+    let (content, torrent, _tracker, url, info_hash) = set_up(dir.path(), Tracker::Ours, "http");
     let folder = |name: &str| dir.path().join(name);
     for (nth, name) in ["transmission", "aria2", "ours"].into_iter().enumerate() {
         a_third(&content, &folder(name), nth);
