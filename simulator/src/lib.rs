@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod link;
 pub mod mutant;
 pub mod observe;
+pub mod paths;
 pub mod plan;
 pub mod queue;
 pub mod registry;

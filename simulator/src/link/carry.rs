@@ -20,7 +20,7 @@ impl<M> Network<M> {
         if flow.state != State::Fresh {
             return None;
         }
-        if flow.waiting_bytes > mss || flow.waiting_room > 0 || flow.head_sent > 0 {
+        if flow.waiting_bytes > mss || flow.waiting_room > 0 || flow.head_sent > 0 || flow.stopped {
             self.start(now, index, queue);
             return None;
         }
@@ -36,6 +36,9 @@ impl<M> Network<M> {
     pub(super) fn start<E: Copy + From<NetEvent>>(&mut self, now: Instant, index: u32, queue: &mut Queue<E>) {
         let from = self.sender(index);
         let flow = &mut self.flows[index as usize];
+        if flow.stopped {
+            return self.wait_for_path(now, index);
+        }
         flow.reap(now, &mut self.chunks);
         flow.state = State::Idle;
         if flow.waiting.is_empty() {
@@ -134,15 +137,19 @@ impl<M> Network<M> {
         let mut next = id;
         while next != NONE {
             let id = next;
-            let chunk = self.chunks.get_mut(id);
+            let chunk = self.chunks.get(id);
             next = chunk.also;
-            let to = self.flows[chunk.flow as usize].to;
+            let Flow { to, stopped, .. } = self.flows[chunk.flow as usize];
+            if stopped && self.is_stopped_short(now, id, queue) {
+                continue;
+            }
+            let chunk = self.chunks.get_mut(id);
             let small = matches!(chunk.kind, Kind::Small | Kind::End(_));
             let downlink = &mut self.hosts[to as usize].downlink;
-            let (begins, through) = downlink.land(now, chunk.at, chunk.wire, small);
+            let (begins, through) = downlink.land(now, chunk.at, id, chunk.wire, small);
             chunk.at = begins;
             match through {
-                Some(at) => queue.push(at, NetEvent::Through(id).into()),
+                Some(at) => queue.push(at, NetEvent::Through(to).into()),
                 None => self.through(now, id, queue, notices),
             }
         }
@@ -160,7 +167,7 @@ impl<M> Network<M> {
         let (index, bytes, wire, kind) = (chunk.flow, chunk.bytes, chunk.wire, chunk.kind);
         let mut messages = std::mem::take(&mut chunk.messages);
         let [flow, back] = both(&mut self.flows, index);
-        let (to, conn, peer, open) = (flow.to, back.conn, back.to, back.open);
+        let (to, conn, peer, open, way_back) = (flow.to, back.conn, back.to, back.open, back.latency);
         let receiver = &mut self.hosts[to as usize];
         self.totals.in_transit -= u64::from(bytes);
         if kind == Kind::Data {
@@ -180,7 +187,7 @@ impl<M> Network<M> {
             messages.clear(&mut self.messages);
         }
         match kind {
-            Kind::Data if open => self.send_credit(now, id, queue),
+            Kind::Data if open => self.send_credit(now, id, way_back, queue),
             _ => _ = self.chunks.remove(id),
         }
         if let (true, Kind::End(how)) = (open, kind) {
@@ -195,12 +202,18 @@ impl<M> Network<M> {
 
     /// One latency later the bytes of a chunk are the window's again: all at once, when the first acknowledgement is
     /// back, but no sooner than the sender's uplink can send as many without being ahead of those that follow.
-    fn send_credit<E: Copy + From<NetEvent>>(&mut self, now: Instant, id: u32, queue: &mut Queue<E>) {
+    fn send_credit<E: Copy + From<NetEvent>>(
+        &mut self,
+        now: Instant,
+        id: u32,
+        way_back: Duration,
+        queue: &mut Queue<E>,
+    ) {
         let spread = self.spread(now, id);
         let chunk = self.chunks.get_mut(id);
         let index = chunk.flow;
         let flow = &mut self.flows[index as usize];
-        chunk.at = (now + flow.latency - spread).max(now);
+        chunk.at = (now + way_back - spread).max(now);
         chunk.kind = Kind::Credit;
         let first = flow.credits.is_empty();
         flow.credits.push_slot(&mut self.chunks, id);
@@ -262,7 +275,7 @@ impl<M> Network<M> {
     }
 
     /// An event that named the connection of `flow` has come.
-    fn release(&mut self, flow: u32) {
+    pub(super) fn release(&mut self, flow: u32) {
         self.flows[flow as usize].pending -= 1;
         self.free_if_done(flow);
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use torrentlab_engine::time::{Duration, Instant};
 
-use super::uplink::time_of;
+use super::uplink::{rescale, time_of};
 
 /// A link that takes bytes in one after the other. Bytes pass it as they arrive (cut-through): a chunk that dribbles
 /// in from a slow sender is through as soon as its last byte is there, unless others keep the link busy.
@@ -15,8 +15,8 @@ pub struct Downlink {
     free: Instant,
     /// Wire bytes that are on their way here or wait to be taken in.
     outstanding: u64,
-    /// Chunks that have landed and are not through yet.
-    queued: u32,
+    /// Chunks that have landed and are not through yet, and when they will be.
+    queued: VecDeque<(Instant, u32)>,
     /// Flows whose next chunk waits for room, in order.
     waiting: VecDeque<u32>,
     /// Wire bytes that a host took in.
@@ -30,7 +30,7 @@ impl Downlink {
             rate,
             free: Instant::ZERO,
             outstanding: 0,
-            queued: 0,
+            queued: VecDeque::new(),
             waiting: VecDeque::new(),
             received_bytes: 0,
         }
@@ -82,13 +82,14 @@ impl Downlink {
         self.outstanding += u64::from(bytes);
     }
 
-    /// At `now` the last of `bytes` is here, the first came at `first`: when the link begins to take them in, and when
-    /// it will have, or `None` if it has. Something `small` is through at once where the link is idle; those behind it
-    /// wait for its time.
+    /// At `now` the last byte of `chunk` is here, the first of its `bytes` came at `first`: when the link begins to take
+    /// them in, and when it will have, or `None` if it has. Something `small` is through at once where the link is idle;
+    /// those behind it wait for its time.
     pub fn land(
         &mut self,
         now: Instant,
         first: Instant,
+        chunk: u32,
         bytes: u32,
         small: bool,
     ) -> (Instant, Option<Instant>) {
@@ -96,9 +97,13 @@ impl Downlink {
         self.free = begins + self.time_of(bytes);
         // What was there before must be through before, even at the same instant.
         let busy_until = if small { begins } else { self.free };
-        let queues = busy_until > now || self.queued > 0;
-        self.queued += u32::from(queues);
-        (begins, queues.then(|| self.free.max(now)))
+        let queues = busy_until > now || !self.queued.is_empty();
+        let through = queues.then(|| {
+            let through = self.free.max(now);
+            self.queued.push_back((through, chunk));
+            through
+        });
+        (begins, through)
     }
 
     /// Takes `bytes` in that come from outside.
@@ -107,9 +112,20 @@ impl Downlink {
         self.received_bytes += u64::from(bytes);
     }
 
-    /// A chunk that queued when it landed is through.
-    pub fn leave_queue(&mut self) {
-        self.queued -= 1;
+    /// Takes the first chunk out of the queue, if it is through by now.
+    pub fn leave_queue(&mut self, now: Instant) -> Option<u32> {
+        self.queued.pop_front_if(|&mut (through, _)| through <= now).map(|(_, chunk)| chunk)
+    }
+
+    /// Changes the rate: when each of the chunks that queue will now be through.
+    pub fn set_rate(&mut self, now: Instant, rate: Option<u64>) -> impl Iterator<Item = Instant> {
+        let old = std::mem::replace(&mut self.rate, rate);
+        let rescaled = move |at: Instant| if at > now { now + rescale(at.since(now), old, rate) } else { at };
+        self.free = rescaled(self.free);
+        self.queued.iter_mut().map(move |(through, _)| {
+            *through = rescaled(*through);
+            *through
+        })
     }
 
     /// `bytes` are through or lost: their room is free again.
@@ -128,7 +144,7 @@ mod tests {
 
     /// When something is through that has to queue.
     fn land(link: &mut Downlink, now: u64, first: u64, bytes: u32, small: bool) -> Option<Instant> {
-        link.land(at(now), at(first), bytes, small).1
+        link.land(at(now), at(first), 0, bytes, small).1
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub struct Flow {
     pub conn: ConnId,
     /// Whether the sender's end is open.
     pub open: bool,
+    /// Whether it is stopped by what faults do to the path of either direction.
+    pub stopped: bool,
     /// What it is doing.
     pub state: State,
     /// Events that name it or its chunks.
@@ -59,6 +61,8 @@ pub enum State {
     Window,
     /// A chunk waits for room before the receiver's downlink.
     Room,
+    /// Something waits for the path.
+    Stopped,
 }
 
 /// A message on its way.
@@ -132,6 +136,18 @@ impl Flow {
         let bytes = std::mem::take(&mut self.waiting_bytes);
         let messages = std::mem::take(&mut self.waiting);
         Chunk { bytes, wire: bytes + header, messages, kind: Kind::Small, ..Chunk::new(index, now) }
+    }
+
+    /// Puts what has left before what waits, to be sent again: these `messages`, of which all but `bytes` had arrived.
+    pub fn put_back<M>(&mut self, pool: &mut Pool<Queued<M>>, messages: Fifo, bytes: u32) {
+        let mut whole = 0;
+        messages.change(pool, |queued| {
+            whole += queued.bytes;
+            self.waiting_room += queued.room;
+        });
+        self.head_sent = self.head_sent + whole - bytes;
+        self.waiting_bytes += bytes;
+        self.waiting.prepend(pool, messages);
     }
 
     /// Cuts the next chunk: the rest of the first message, as far as the window lets it go, and small messages

@@ -66,6 +66,17 @@ pub struct HostLinks {
     jitter: Option<Box<(Duration, Dice)>>,
 }
 
+impl HostLinks {
+    /// Wire bytes that may be under way here when something sets out that takes `latency`.
+    pub fn room(&self, latency: Duration) -> u64 {
+        let in_pipe = self.down.map_or(0, |rate| {
+            (u128::from(rate) * u128::from(latency.as_nanos()) / 1_000_000_000).min(u128::from(u64::MAX / 2))
+                as u64
+        });
+        u64::from(self.queue) + in_pipe
+    }
+}
+
 impl Host {
     pub fn new(links: Links, segment: u32) -> Self {
         let Links { up, down, socket_buffer, window, queue, jitter, dial_timeout, dice } = links;

@@ -18,6 +18,7 @@
 
 mod carry;
 mod downlink;
+mod fault;
 mod flow;
 mod host;
 mod open;
@@ -27,10 +28,14 @@ mod uplink;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::ConnId;
 
+use crate::paths::Paths;
 use crate::queue::Queue;
+use fault::Stop;
 use flow::{Chunk, Flow, Kind, Queued, State};
 use pool::Fifo;
 
@@ -71,7 +76,7 @@ pub enum NetEvent {
     Uplink(u32),
     /// A chunk's last byte has arrived.
     Landed(u32),
-    /// A chunk is through the downlink.
+    /// A chunk may be through the downlink.
     Through(u32),
     /// A flow's window may have opened.
     Credit(u32),
@@ -81,6 +86,8 @@ pub enum NetEvent {
     SynAck(u32),
     /// The answer's answer reaches the other side: the connection is open there too.
     Accepted(u32),
+    /// A flow that was stopped may go on.
+    Resume(u32),
 }
 
 /// Something that happened to a host.
@@ -172,6 +179,9 @@ pub struct Network<M> {
     /// Flows that have something to send since the last flush.
     fresh: Vec<u32>,
     totals: Totals,
+    paths: Paths,
+    /// What is known of each stopped flow.
+    stops: BTreeMap<u32, Stop>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -199,6 +209,8 @@ impl<M> Network<M> {
             chunks: Pool::default(),
             fresh: Vec::new(),
             totals: Totals::default(),
+            paths: Paths::default(),
+            stops: BTreeMap::new(),
         }
     }
 
@@ -293,6 +305,7 @@ impl<M> Network<M> {
         host.uplink.charge(now, self.tcp.header);
         let dial = Dial { from, to, stay: host.stay, latency, accepted: false, answered: false };
         let leaves = host.uplink.small_leaves(now, self.tcp.header);
+        let latency = latency + self.paths.path(from, to).delay;
         queue.push(leaves + latency, NetEvent::Syn(self.dials.insert(dial)).into());
     }
 
@@ -319,7 +332,8 @@ impl<M> Network<M> {
         let flow = &mut self.flows[flow as usize];
         let begun = usize::from(flow.head_sent > 0);
         let queued =
-            flow.waiting.remove_first(&mut self.messages, begun, |queued| wanted(&queued.message))?;
+            // What makes no room has left before, and is sent again.
+            flow.waiting.remove_first(&mut self.messages, begun, |queued| queued.room > 0 && wanted(&queued.message))?;
         flow.waiting_bytes -= queued.bytes;
         flow.waiting_room -= queued.room;
         Some(queued.room)
@@ -389,15 +403,16 @@ impl<M> Network<M> {
         match event {
             NetEvent::Uplink(host) => self.uplink_wakes(now, host, queue, notices),
             NetEvent::Landed(chunk) => self.landed(now, chunk, queue, notices),
-            NetEvent::Through(chunk) => {
-                let to = self.flows[self.chunks.get(chunk).flow as usize].to;
-                self.hosts[to as usize].downlink.leave_queue();
-                self.through(now, chunk, queue, notices);
+            NetEvent::Through(host) => {
+                if let Some(chunk) = self.hosts[host as usize].downlink.leave_queue(now) {
+                    self.through(now, chunk, queue, notices);
+                }
             }
             NetEvent::Credit(flow) => self.credit(now, flow, queue),
             NetEvent::Syn(dial) => self.syn(now, dial, queue),
             NetEvent::SynAck(dial) => self.syn_ack(now, dial, queue, notices),
             NetEvent::Accepted(flow) => self.accepted(flow, notices),
+            NetEvent::Resume(flow) => self.resume(now, flow, queue),
         }
     }
 

@@ -4,6 +4,7 @@ use torrentlab_engine::time::Instant;
 
 use super::flow::{Flow, State};
 use super::{Dial, End, Fifo, NetEvent, Network, Notice, Presence};
+use crate::paths::Passage;
 use crate::queue::Queue;
 use torrentlab_engine::time::Duration;
 use torrentlab_engine::units::ConnId;
@@ -13,11 +14,14 @@ impl<M> Network<M> {
     pub(super) fn syn<E: Copy + From<NetEvent>>(&mut self, now: Instant, id: u32, queue: &mut Queue<E>) {
         let dial = self.dials.get_mut(id);
         let presence = self.hosts[dial.to as usize].presence;
-        dial.answered = presence != Presence::Silent;
-        dial.accepted = presence == Presence::Up;
-        let rest = match presence {
-            Presence::Silent => self.hosts[dial.from as usize].links.dial_timeout,
-            Presence::Up | Presence::Down => dial.latency,
+        let back = self.paths.path(dial.to, dial.from);
+        let passes = self.paths.path(dial.from, dial.to).passage.max(back.passage) == Passage::Open;
+        dial.answered = passes && presence != Presence::Silent;
+        dial.accepted = passes && presence == Presence::Up;
+        let rest = if dial.answered {
+            dial.latency + back.delay
+        } else {
+            self.hosts[dial.from as usize].links.dial_timeout
         };
         queue.push(now + rest, NetEvent::SynAck(id).into());
     }
@@ -30,6 +34,13 @@ impl<M> Network<M> {
         queue: &mut Queue<E>,
         notices: &mut Vec<Notice>,
     ) {
+        let dial = self.dials.get_mut(id);
+        let open = |one, other| self.paths.path(one, other).passage == Passage::Open;
+        if dial.answered && !(open(dial.from, dial.to) && open(dial.to, dial.from)) {
+            (dial.accepted, dial.answered) = (false, false);
+            let rest = self.hosts[dial.from as usize].links.dial_timeout;
+            return queue.push(now + rest, NetEvent::SynAck(id).into());
+        }
         let Dial { from, to, stay, latency, accepted, answered } = self.dials.remove(id);
         if self.hosts[from as usize].stay != stay || !self.is_up(from) {
             return;
@@ -41,6 +52,7 @@ impl<M> Network<M> {
         let conn = self.flows[flow as usize].conn;
         notices.push(Notice::Connected { host: from, conn, peer: to, outgoing: true });
         self.flows[flow as usize].pending += 1;
+        let latency = self.flows[flow as usize].latency;
         queue.push(now + latency, NetEvent::Accepted(flow).into());
     }
 
@@ -61,7 +73,7 @@ impl<M> Network<M> {
         let flow = 2 * index;
         let there = self.hosts[from as usize].open(flow);
         let back = self.hosts[to as usize].open(flow + 1);
-        let pair = [self.flow(there, to, latency), self.flow(back, from, latency)];
+        let pair = [self.flow(there, from, to, latency), self.flow(back, to, from, latency)];
         for (at, end) in (flow as usize..).zip(pair) {
             match self.flows.get_mut(at) {
                 Some(old) => *old = end,
@@ -71,21 +83,19 @@ impl<M> Network<M> {
         flow
     }
 
-    fn flow(&self, conn: ConnId, to: u32, latency: Duration) -> Flow {
+    fn flow(&self, conn: ConnId, from: u32, to: u32, latency: Duration) -> Flow {
         let receiver = &self.hosts[to as usize].links;
-        let in_pipe = receiver.down.map_or(0, |rate| {
-            (u128::from(rate) * u128::from(latency.as_nanos()) / 1_000_000_000).min(u128::from(u64::MAX / 2))
-                as u64
-        });
+        let latency = latency + self.paths.path(from, to).delay;
         Flow {
             to,
             conn,
             open: true,
+            stopped: false,
             state: State::Idle,
             pending: 0,
             unacked: 0,
             latency,
-            room: u64::from(receiver.queue) + in_pipe,
+            room: receiver.room(latency),
             lands: Instant::ZERO,
             cwnd: (self.tcp.mss * self.tcp.initial_window).min(receiver.window.max(self.tcp.mss)),
             window: receiver.window.max(self.tcp.mss),
@@ -131,6 +141,9 @@ impl<M> Network<M> {
         }
         if let Some(how) = how {
             self.send_end(now, index, how, queue);
+        }
+        if !self.flows[index as usize ^ 1].open {
+            self.forget_stops(now, index, queue);
         }
         self.free_if_done(index);
     }

@@ -124,6 +124,27 @@ impl Fifo {
         while self.pop(pool).is_some() {}
     }
 
+    /// Puts all values of `other` before the first.
+    pub fn prepend<T>(&mut self, pool: &mut Pool<T>, other: Self) {
+        if other.is_empty() {
+            return;
+        }
+        pool.slots[other.tail as usize].next = self.head;
+        self.head = other.head;
+        if self.tail == NIL {
+            self.tail = other.tail;
+        }
+    }
+
+    /// Changes each value, from the front on.
+    pub fn change<T>(&self, pool: &mut Pool<T>, mut change: impl FnMut(&mut T)) {
+        let mut index = self.head;
+        while index != NIL {
+            change(pool.get_mut(index));
+            index = pool.slots[index as usize].next;
+        }
+    }
+
     /// Moves the value at the front to the back of `other`.
     pub fn move_front<T>(&mut self, pool: &mut Pool<T>, other: &mut Self) {
         if let Some(index) = self.pop_slot(pool) {
@@ -156,7 +177,8 @@ impl Fifo {
         None
     }
 
-    fn pop_slot<T>(&mut self, pool: &Pool<T>) -> Option<u32> {
+    /// Takes the value at the front out of the queue, but not out of the pool: where it is.
+    pub fn pop_slot<T>(&mut self, pool: &Pool<T>) -> Option<u32> {
         let index = self.head;
         if index == NIL {
             return None;

@@ -1,5 +1,7 @@
 //! The network as its users meet it, with no BitTorrent in it: a message is a number.
 
+mod fault;
+
 use super::*;
 use proptest::prelude::*;
 use torrentlab_engine::dice::Dice;
@@ -18,6 +20,8 @@ struct Lab {
     came: Vec<(Instant, u32, u32)>,
     /// (when, whose, how) of all that closed.
     closed: Vec<(Instant, u32, End)>,
+    /// (to, on which connection, message) of all that came.
+    came_on: Vec<(u32, ConnId, u32)>,
     /// (when, whose, answered).
     failed: Vec<(Instant, u32, bool)>,
     /// Each room that came back.
@@ -41,6 +45,7 @@ impl Lab {
             notices: Vec::new(),
             came: Vec::new(),
             closed: Vec::new(),
+            came_on: Vec::new(),
             failed: Vec::new(),
             room: 0,
             conns: Vec::new(),
@@ -92,7 +97,14 @@ impl Lab {
     }
 
     fn step(&mut self) -> bool {
-        let Some((now, event)) = self.queue.pop() else { return false };
+        let next = self.queue.pop();
+        if let Some((now, event)) = next {
+            self.carry_out(now, event);
+        }
+        next.is_some()
+    }
+
+    fn carry_out(&mut self, now: Instant, event: NetEvent) {
         assert!(now >= self.now, "time goes forwards");
         self.now = now;
         self.net.handle(now, event, &mut self.queue, &mut self.notices);
@@ -103,8 +115,9 @@ impl Lab {
                     self.conns.push((host, conn, peer));
                 }
                 Notice::DialFailed { host, answered, .. } => self.failed.push((now, host, answered)),
-                Notice::Messages { host, mut parcel, .. } => {
+                Notice::Messages { host, conn, mut parcel, .. } => {
                     while let Some(message) = self.net.take(&mut parcel) {
+                        self.came_on.push((host, conn, message));
                         self.came.push((now, host, message));
                     }
                 }
@@ -115,7 +128,6 @@ impl Lab {
                 }
             }
         }
-        true
     }
 
     fn run(&mut self) {

@@ -42,6 +42,21 @@ impl Uplink {
         }
     }
 
+    /// Changes the rate. What is under way has gone as far as the old rate brought it.
+    pub fn set_rate(&mut self, now: Instant, rate: Option<u64>, segment: u32) {
+        self.advance(now);
+        let old = std::mem::replace(&mut self.rate, rate);
+        self.segment = time_of(rate, segment);
+        self.debt = rescale(self.debt, old, rate);
+        self.anchor = now + rescale(self.anchor.since(now), old, rate);
+        let done = self.virtual_time;
+        let rescaled = |Reverse((end, flow))| {
+            let left = rescale(Duration::from_nanos(end - done), old, rate);
+            Reverse((done + left.as_nanos(), flow))
+        };
+        self.serving = std::mem::take(&mut self.serving).into_iter().map(rescaled).collect();
+    }
+
     /// How long the whole link needs for `bytes`.
     pub fn time_of(&self, bytes: u32) -> Duration {
         time_of(self.rate, bytes)
@@ -130,6 +145,13 @@ impl Uplink {
     fn settle(&mut self) {
         self.anchor += std::mem::take(&mut self.debt);
     }
+}
+
+/// What is left of a time on the link when its rate changes.
+pub fn rescale(left: Duration, old: Option<u64>, new: Option<u64>) -> Duration {
+    let (Some(old), Some(new)) = (old, new) else { return Duration::ZERO };
+    let nanos = (u128::from(left.as_nanos()) * u128::from(old)).div_ceil(u128::from(new.max(1)));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 /// How long a link of `rate` needs for `bytes`.
