@@ -8,9 +8,9 @@ use torrentlab_engine::dice::Dice;
 use torrentlab_engine::time::Instant;
 use torrentlab_engine::tracker::server::{Tracker, TrackerConfig};
 use torrentlab_engine::tracker::udp::{
-    ATTEMPTS, Answer, Ask, ConnectionId, Exchange, Family, Reply, Request, Server,
+    ATTEMPTS, Answer, Ask, ConnectionId, Exchange, Reply, Request, Server,
 };
-use torrentlab_engine::tracker::{AnnounceEvent, AnnounceRequest};
+use torrentlab_engine::tracker::{AnnounceEvent, AnnounceRequest, Family};
 use torrentlab_engine::units::{InfoHash, PeerId};
 
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];

@@ -7,8 +7,8 @@ use tokio::select;
 use super::platform::Platform;
 use super::url::TrackerUrl;
 use crate::dice::Dice;
-use crate::tracker::udp::{ATTEMPTS, Exchange, Family, MAX_DATAGRAM};
-use crate::tracker::{AnnounceReply, AnnounceRequest, TrackerFailure};
+use crate::tracker::udp::{ATTEMPTS, Exchange, MAX_DATAGRAM};
+use crate::tracker::{AnnounceReply, AnnounceRequest, Family, TrackerFailure};
 
 /// Announces to the tracker at `url`: to its first IPv4 address, and if nobody answers there, to its first IPv6 address.
 ///

@@ -1,6 +1,6 @@
 //! What a client and a tracker say to each other (BEP 3, 7, 23).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
 
@@ -69,6 +69,22 @@ pub struct AnnounceReply {
     pub peers: Vec<SocketAddr>,
     /// Said to the user, without harm to the reply.
     pub warning: Option<String>,
+}
+
+/// The families of addresses, which trackers tell apart (BEP 7, 15).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// That of `ip`; an IPv4 address in IPv6 form is one of IPv4.
+    pub const fn of(ip: IpAddr) -> Self {
+        if ip.to_canonical().is_ipv4() { Self::V4 } else { Self::V6 }
+    }
 }
 
 /// Why an announce or scrape gave nothing.

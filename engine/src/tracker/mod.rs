@@ -6,9 +6,10 @@ mod query;
 mod reply;
 mod scrape;
 pub mod server;
+mod swarm;
 pub mod udp;
 
-pub use announce::{Announce, AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerFailure};
+pub use announce::{Announce, AnnounceEvent, AnnounceReply, AnnounceRequest, Family, TrackerFailure};
 pub use query::{AnnounceQuery, QueryError, announce_url, parse_announce_query};
 pub use reply::{MAX_PEERS, decode_announce_reply, encode_announce_reply, encode_refusal};
 pub use scrape::{

@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::dice::Dice;
 use crate::time::{Duration, Instant};
-use crate::tracker::{AnnounceEvent, AnnounceReply, AnnounceRequest, SwarmCounts, TrackerFailure};
+use crate::tracker::swarm::{Member, Swarm};
+use crate::tracker::{AnnounceEvent, AnnounceReply, AnnounceRequest, Family, SwarmCounts, TrackerFailure};
 use crate::units::InfoHash;
 
 /// A member that misses two regular announces, and is this much late besides, is gone.
@@ -103,6 +104,31 @@ impl Tracker {
         request: &AnnounceRequest,
         dice: &mut Dice,
     ) -> Result<AnnounceReply, TrackerFailure> {
+        self.answer(now, from, request, &[Family::V4, Family::V6], dice)
+    }
+
+    /// As [`Tracker::announce`], with peers of the family of `from` alone: a datagram holds no others (BEP 15).
+    ///
+    /// # Errors
+    /// The same.
+    pub fn announce_in_family(
+        &mut self,
+        now: Instant,
+        from: IpAddr,
+        request: &AnnounceRequest,
+        dice: &mut Dice,
+    ) -> Result<AnnounceReply, TrackerFailure> {
+        self.answer(now, from, request, &[Family::of(from)], dice)
+    }
+
+    fn answer(
+        &mut self,
+        now: Instant,
+        from: IpAddr,
+        request: &AnnounceRequest,
+        families: &[Family],
+        dice: &mut Dice,
+    ) -> Result<AnnounceReply, TrackerFailure> {
         self.expire(now);
         let info_hash = request.info_hash;
         if let Err(reason) = self.admit(&info_hash) {
@@ -124,16 +150,16 @@ impl Tracker {
         let mut peers = Vec::new();
         if request.event != AnnounceEvent::Stopped {
             let want = request.numwant.unwrap_or(self.config.default_numwant).min(self.config.max_numwant);
-            peers = swarm.sample(seed, want as usize, now, dice);
+            peers = swarm.sample(seed, families, want as usize, now, dice);
             // Port 0 cannot be dialled.
-            if swarm.places.len() < self.config.max_members && addr.port() != 0 {
+            if swarm.len() < self.config.max_members && addr.port() != 0 {
                 let expires = now + self.config.interval * 2 + EXPIRY_SLACK;
                 swarm.insert(Member { addr, expires, seed });
                 self.expiry.insert((expires, info_hash, addr));
             }
         }
         let counts = swarm.counts();
-        if swarm.places.is_empty() {
+        if swarm.is_empty() {
             self.swarms.remove(&info_hash);
         }
         Ok(AnnounceReply {
@@ -175,7 +201,7 @@ impl Tracker {
             self.expiry.remove(&(expires, info_hash, addr));
             let swarm = self.swarms.get_mut(&info_hash).expect("a member's swarm exists");
             swarm.remove(addr).expect("a member that expires is in its swarm");
-            if swarm.places.is_empty() {
+            if swarm.is_empty() {
                 self.swarms.remove(&info_hash);
             }
         }
@@ -187,98 +213,15 @@ impl Tracker {
     /// When they do not.
     pub fn check_invariants(&self) {
         for (info_hash, swarm) in &self.swarms {
-            assert!(!swarm.places.is_empty(), "{info_hash} is kept without members");
-            assert_eq!(
-                swarm.places.len(),
-                swarm.seeds.len() + swarm.leechers.len(),
-                "members of {info_hash}"
-            );
-            for (addr, place) in &swarm.places {
-                let member = swarm.group(place.seed)[place.at];
-                assert_eq!((member.addr, member.seed), (*addr, place.seed), "the place of {addr}");
-                assert!(self.expiry.contains(&(member.expires, *info_hash, *addr)), "{addr} never expires");
+            assert!(!swarm.is_empty(), "{info_hash} is kept without members");
+            swarm.check_invariants();
+            for member in swarm.members() {
+                let Member { addr, expires, .. } = *member;
+                assert!(self.expiry.contains(&(expires, *info_hash, addr)), "{addr} never expires");
             }
         }
-        let members: usize = self.swarms.values().map(|swarm| swarm.places.len()).sum();
+        let members: usize = self.swarms.values().map(Swarm::len).sum();
         assert_eq!(self.expiry.len(), members, "one expiry a member");
-    }
-}
-
-/// The members of one torrent's swarm. Seeds stand apart, so that they are not given to each other.
-#[derive(Clone, Debug, Default)]
-struct Swarm {
-    seeds: Vec<Member>,
-    leechers: Vec<Member>,
-    places: BTreeMap<SocketAddr, Place>,
-    downloads: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Member {
-    addr: SocketAddr,
-    expires: Instant,
-    seed: bool,
-}
-
-/// Where a member stands.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    seed: bool,
-    at: usize,
-}
-
-impl Swarm {
-    fn counts(&self) -> SwarmCounts {
-        let count = |members: &[Member]| u32::try_from(members.len()).unwrap_or(u32::MAX);
-        SwarmCounts {
-            complete: count(&self.seeds),
-            incomplete: count(&self.leechers),
-            downloaded: self.downloads,
-        }
-    }
-
-    fn group(&self, seed: bool) -> &[Member] {
-        if seed { &self.seeds } else { &self.leechers }
-    }
-
-    fn group_mut(&mut self, seed: bool) -> &mut Vec<Member> {
-        if seed { &mut self.seeds } else { &mut self.leechers }
-    }
-
-    fn insert(&mut self, member: Member) {
-        let group = self.group_mut(member.seed);
-        group.push(member);
-        let at = group.len() - 1;
-        self.places.insert(member.addr, Place { seed: member.seed, at });
-    }
-
-    fn remove(&mut self, addr: SocketAddr) -> Option<Member> {
-        let Place { seed, at } = self.places.remove(&addr)?;
-        let group = self.group_mut(seed);
-        let member = group.swap_remove(at);
-        if let Some(moved) = group.get(at).map(|moved| moved.addr) {
-            self.places.insert(moved, Place { seed, at });
-        }
-        Some(member)
-    }
-
-    /// Up to `want` members in random order, each set of them as likely as the next (Floyd's sampling); the asker is
-    /// not among the members now. A seed gets leechers only.
-    fn sample(&self, for_seed: bool, want: usize, now: Instant, dice: &mut Dice) -> Vec<SocketAddr> {
-        let seeds: &[Member] = if for_seed { &[] } else { &self.seeds };
-        let all = seeds.len() + self.leechers.len();
-        let mut chosen = BTreeSet::new();
-        for last in all.saturating_sub(want)..all {
-            let drawn = dice.below(last as u64 + 1) as usize;
-            if !chosen.insert(drawn) {
-                chosen.insert(last);
-            }
-        }
-        let member = |at: usize| seeds.get(at).unwrap_or_else(|| &self.leechers[at - seeds.len()]);
-        let alive = chosen.into_iter().map(member).filter(|member| member.expires > now);
-        let mut addrs: Vec<_> = alive.map(|member| member.addr).collect();
-        dice.shuffle(&mut addrs);
-        addrs
     }
 }
 
@@ -486,16 +429,27 @@ mod tests {
         #[test]
         fn any_announces(
             steps in prop::collection::vec((0u32..12, 0u8..3, 0u64..2, 0usize..4, 0u64..2000), 0..120),
+            in_family: bool,
         ) {
             let mut s = setup(TrackerConfig { max_members: 6, max_swarms: 2, ..TrackerConfig::default() });
             for (member, torrent, left, event, wait) in steps {
                 s.now += Duration::from_secs(wait);
-                let event = [Regular, Started, Completed, Stopped][event];
-                if let Ok(reply) = s.ask(member, &request(torrent, event, left, Some(4))) {
-                    let ips: BTreeSet<_> = reply.peers.iter().map(SocketAddr::ip).collect();
-                    prop_assert_eq!(ips.len(), reply.peers.len());
-                    prop_assert!(!ips.contains(&ip(member)));
-                }
+                let from: IpAddr = match member % 3 {
+                    0 => [0x2001, 0xdb8, 0, 0, 0, 0, 0, member as u16].into(),
+                    _ => ip(member),
+                };
+                let request = request(torrent, [Regular, Started, Completed, Stopped][event], left, Some(4));
+                let reply = if in_family {
+                    s.tracker.announce_in_family(s.now, from, &request, &mut s.dice)
+                } else {
+                    s.tracker.announce(s.now, from, &request, &mut s.dice)
+                };
+                s.tracker.check_invariants();
+                let Ok(reply) = reply else { continue };
+                let ips: BTreeSet<_> = reply.peers.iter().map(SocketAddr::ip).collect();
+                prop_assert_eq!(ips.len(), reply.peers.len());
+                prop_assert!(!ips.contains(&from));
+                prop_assert!(!in_family || ips.iter().all(|ip| Family::of(*ip) == Family::of(from)));
             }
         }
     }

@@ -1,9 +1,9 @@
 //! One announce, from the request to connect to the answer.
 
-use super::packet::{Answer, Ask, ConnectionId, Family, Reply, Request};
+use super::packet::{Answer, Ask, ConnectionId, Reply, Request};
 use crate::dice::Dice;
 use crate::time::{Duration, Instant};
-use crate::tracker::{AnnounceReply, AnnounceRequest, TrackerFailure};
+use crate::tracker::{AnnounceReply, AnnounceRequest, Family, TrackerFailure};
 
 /// How many requests of one exchange may stay without an answer. BEP 15 goes up to 9, which takes two hours; after
 /// these it is given up, in 105 seconds, so that the torrent's next tracker has its turn.

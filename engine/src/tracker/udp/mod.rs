@@ -9,5 +9,5 @@ mod packet;
 mod server;
 
 pub use client::{ATTEMPTS, Exchange};
-pub use packet::{Answer, Ask, ConnectionId, Family, MAX_DATAGRAM, MAX_SCRAPE, PacketError, Reply, Request};
+pub use packet::{Answer, Ask, ConnectionId, MAX_DATAGRAM, MAX_SCRAPE, PacketError, Reply, Request};
 pub use server::Server;

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::bencode::printable;
 use crate::time::Duration;
-use crate::tracker::{AnnounceEvent, AnnounceReply, AnnounceRequest, MAX_PEERS, SwarmCounts};
+use crate::tracker::{AnnounceEvent, AnnounceReply, AnnounceRequest, Family, MAX_PEERS, SwarmCounts};
 use crate::units::{InfoHash, PeerId};
 
 /// The longest datagram that is read, and so that a buffer has to hold.
@@ -35,30 +35,6 @@ const ANNOUNCE_REPLY_HEAD: usize = 20;
 /// What a tracker gives to whoever asks from an address, and wants to see in what comes from there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ConnectionId(pub u64);
-
-/// "Which format is used is determined by the address family of the underlying UDP packet."
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Family {
-    /// Peers of 4 bytes of address and 2 of port.
-    V4,
-    /// Peers of 16 bytes of address and 2 of port.
-    V6,
-}
-
-impl Family {
-    /// The family of a packet from or to `ip`; an IPv4 address in IPv6 form is one of IPv4.
-    pub const fn of(ip: IpAddr) -> Self {
-        if ip.to_canonical().is_ipv4() { Self::V4 } else { Self::V6 }
-    }
-
-    /// Bytes of a peer.
-    const fn stride(self) -> usize {
-        match self {
-            Self::V4 => 6,
-            Self::V6 => 18,
-        }
-    }
-}
 
 /// What a client sends.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -272,12 +248,21 @@ fn encode_announce_reply(reply: &AnnounceReply, family: Family, out: &mut Vec<u8
         out.extend(number.to_be_bytes());
     }
     let peers = reply.peers.iter().filter(|peer| Family::of(peer.ip()) == family);
-    for peer in peers.take((MAX_ANNOUNCE_REPLY - ANNOUNCE_REPLY_HEAD) / family.stride()) {
+    for peer in peers.take((MAX_ANNOUNCE_REPLY - ANNOUNCE_REPLY_HEAD) / peer_len(family)) {
         match peer.ip().to_canonical() {
             IpAddr::V4(ip) => out.extend(ip.octets()),
             IpAddr::V6(ip) => out.extend(ip.octets()),
         }
         out.extend(peer.port().to_be_bytes());
+    }
+}
+
+/// "Which format is used is determined by the address family of the underlying UDP packet": 4 or 16 bytes of address, and
+/// 2 of port.
+const fn peer_len(family: Family) -> usize {
+    match family {
+        Family::V4 => 6,
+        Family::V6 => 18,
     }
 }
 

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use sha1::{Digest as _, Sha1};
 
-use super::packet::{Answer, Ask, ConnectionId, Family, Reply, Request};
+use super::packet::{Answer, Ask, ConnectionId, Reply, Request};
 use crate::dice::Dice;
 use crate::time::Instant;
-use crate::tracker::TrackerFailure;
 use crate::tracker::server::Tracker;
+use crate::tracker::{Family, TrackerFailure};
 
 /// "A tracker should accept a connection ID until two minutes after it has been sent": that of this minute and of the
 /// two before, so for two to three minutes.
@@ -47,7 +47,7 @@ impl Server {
             Ok(Request { ask: Ask::Connect, .. }) => Answer::Connect(self.connection_id(minute(now), from)),
             _ if !self.accepts(now, from, connection) => return None,
             Ok(Request { ask: Ask::Announce(_, request), .. }) => {
-                match tracker.announce(now, from, &request, dice) {
+                match tracker.announce_in_family(now, from, &request, dice) {
                     Ok(reply) => Answer::Announce(reply),
                     Err(TrackerFailure::Refused(reason)) => Answer::Error(reason),
                     Err(other) => Answer::Error(other.to_string()),
@@ -253,15 +253,20 @@ mod tests {
     }
 
     #[test]
-    fn peers_are_of_the_askers_family() {
+    fn who_asks_for_few_among_many_of_the_other_family_gets_those_of_its_own() {
         let mut s = setup(TrackerConfig::default());
-        let far: IpAddr = "2001:db8::1".parse().unwrap();
-        let farther: IpAddr = "2001:db8::2".parse().unwrap();
-        for (from, told) in [(NEAR, vec![]), (far, vec![]), (farther, vec![far]), (FAR, vec![NEAR])] {
+        let few: Vec<IpAddr> = (1..4u16).map(|n| [0x2001, 0xdb8, 0, 0, 0, 0, 0, n].into()).collect();
+        let many = (1..100u8).map(|n| IpAddr::from([10, 0, 0, n]));
+        for from in many.chain(few.iter().copied()) {
             let connection = s.connect(from);
-            let answer = s.ask(from, Ask::Announce(connection, announce(AnnounceEvent::Started)));
-            let Some(Answer::Announce(reply)) = answer else { panic!("{answer:?}") };
-            assert_eq!(reply.peers.iter().map(|peer| peer.ip()).collect::<Vec<_>>(), told);
+            assert!(s.heard(from, connection));
         }
+        let connection = s.connect(few[0]);
+        let two = AnnounceRequest { numwant: Some(2), ..*announce(AnnounceEvent::Regular) };
+        let answer = s.ask(few[0], Ask::Announce(connection, Box::new(two)));
+        let Some(Answer::Announce(reply)) = answer else { panic!("{answer:?}") };
+        let mut told: Vec<_> = reply.peers.iter().map(|peer| peer.ip()).collect();
+        told.sort();
+        assert_eq!(told, few[1..]);
     }
 }
