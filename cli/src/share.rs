@@ -18,7 +18,7 @@ use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::choker::{Standard, StandardConfig};
 use torrentlab_engine::dice::Dice;
 use torrentlab_engine::metainfo::Metainfo;
-use torrentlab_engine::net::{Content, Driver, Handle, Platform as _, Setup, StorageError, Tokio};
+use torrentlab_engine::net::{Content, Driver, Handle, Platform as _, Setup, StorageError, Tokio, Tuning};
 use torrentlab_engine::node::{Event, Limits};
 use torrentlab_engine::picker::{Picker, Random, RarestFirst, Sequential};
 use torrentlab_engine::torrent::{self, Config, Streams, Torrent};
@@ -170,8 +170,8 @@ impl Share<'_> {
         let torrent = self.torrent(addr.port(), platform.now());
         let trackers = self.meta.trackers().map(str::to_owned).collect();
         let dice = Dice::stream(random_seed(), ("net", 0, "announces"));
-        let setup = Setup { platform, listener, trackers, dice, content: self.content.clone() };
-        Ok(Driver::new(setup, torrent))
+        let (content, tuning) = (self.content.clone(), Tuning::default());
+        Ok(Driver::new(Setup { platform, listener, trackers, dice, content, tuning }, torrent))
     }
 
     fn torrent(&mut self, port: u16, now: torrentlab_engine::time::Instant) -> Torrent {

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use torrentlab_engine::choker::{Standard, StandardConfig};
 use torrentlab_engine::dice::Dice;
 use torrentlab_engine::metainfo::{self, Metainfo, NewTorrent, hash_piece};
-use torrentlab_engine::net::{Access, Content, Driver, Place, Platform, Setup, TrackerServer};
+use torrentlab_engine::net::{Access, Content, Driver, Place, Platform, Setup, TrackerServer, Tuning};
 use torrentlab_engine::node::Event;
 use torrentlab_engine::picker::RarestFirst;
 use torrentlab_engine::time::Instant;
@@ -130,8 +130,9 @@ async fn peer(
     let torrent = Torrent::new(setup, Turmoil.now());
     let announces = Dice::stream(1, ("peer", index, "announces"));
     let trackers = meta.trackers().map(str::to_owned).collect();
-    let (driver, handle, mut events) =
-        Driver::new(Setup { platform: Turmoil, listener, trackers, dice: announces, content }, torrent);
+    let tuning = Tuning::default();
+    let setup = Setup { platform: Turmoil, listener, trackers, dice: announces, content, tuning };
+    let (driver, handle, mut events) = Driver::new(setup, torrent);
     let running = tokio::spawn(driver.run());
     while forever || !handle.inspect(Torrent::is_complete) {
         if events.recv().await == Some(Event::Completed) && !forever {

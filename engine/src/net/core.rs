@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 use tokio::sync::{Notify, mpsc};
 
 use super::disk::{Op, storage_failed};
-use super::outgoing::{Outgoing, ROOM};
+use super::outgoing::Outgoing;
 use super::platform::Platform;
 use super::storage::StorageError;
 use crate::node::{Disconnect, Event, Input, Node, Outbox, Output, StorageOp};
@@ -31,11 +31,12 @@ pub(super) struct Shared<P, N> {
 }
 
 impl<P: Platform, N: Node> Shared<P, N> {
-    pub(super) fn new(platform: P, node: N, events: mpsc::UnboundedSender<Event>) -> Self {
+    pub(super) fn new(platform: P, node: N, room: u32, events: mpsc::UnboundedSender<Event>) -> Self {
         let work = Arc::new(Notify::new());
         let core = Core {
             node,
             platform,
+            room,
             outbox: Outbox::default(),
             outputs: Vec::new(),
             inputs: VecDeque::new(),
@@ -93,6 +94,8 @@ impl Lane {
 pub(super) struct Core<P, N> {
     pub(super) node: N,
     platform: P,
+    /// Bytes of blocks that a connection takes in at once.
+    room: u32,
     outbox: Outbox,
     outputs: Vec<Output>,
     /// Inputs that came of carrying out outputs.
@@ -181,7 +184,7 @@ impl<P: Platform, N: Node> Core<P, N> {
             self.lanes.resize_with(conn.slot() + 1, || None);
         }
         self.lanes[conn.slot()] = Some(Lane { conn, outgoing: Outgoing::default(), waker: None });
-        self.input(Input::Connected { conn, addr, outgoing, room: ROOM });
+        self.input(Input::Connected { conn, addr, outgoing, room: self.room });
         conn
     }
 

@@ -21,8 +21,6 @@ use crate::time::{Duration, Instant};
 use crate::tracker::{Announce, AnnounceReply, TrackerFailure};
 use crate::units::{Block, ConnId};
 
-/// A dial that takes longer has failed.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long `stopped` and the last writes may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause after the system could not accept, for want of file descriptors mostly.
@@ -42,6 +40,24 @@ pub struct Setup<P: Platform> {
     pub dice: Dice,
     /// What is shared.
     pub content: Content,
+    /// What connections are given.
+    pub tuning: Tuning,
+}
+
+/// What a driver gives its connections; the default suits real sockets.
+#[derive(Clone, Copy, Debug)]
+pub struct Tuning {
+    /// Bytes of blocks that a connection takes in at once, read ahead from storage. What the system's own socket buffer
+    /// holds comes on top.
+    pub room: u32,
+    /// A dial that takes longer has failed.
+    pub dial_timeout: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { room: 512 * 1024, dial_timeout: Duration::from_secs(10) }
+    }
 }
 
 /// Drives a node until it is shut down. Connections are tasks of the runtime that calls [`Driver::run`]; one thread
@@ -102,7 +118,7 @@ impl<P: Platform, N: Node + 'static> Driver<P, N> {
     /// A driver, what to talk to it with, and what its node tells. Nothing happens before [`Driver::run`].
     pub fn new(setup: Setup<P>, node: N) -> (Self, Handle<P, N>, mpsc::UnboundedReceiver<Event>) {
         let (tell, events) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(setup.platform.clone(), node, tell));
+        let shared = Arc::new(Shared::new(setup.platform.clone(), node, setup.tuning.room, tell));
         let driver = Self {
             writer: Some(Writer::new(setup.content.clone())),
             setup,
@@ -162,6 +178,7 @@ impl<P: Platform, N: Node + 'static> Driver<P, N> {
                 Arc::clone(&self.shared),
                 self.setup.platform.clone(),
                 addr,
+                self.setup.tuning.dial_timeout,
                 self.pieces(),
             ));
         }
@@ -234,9 +251,10 @@ async fn dial<P: Platform, N: Node>(
     shared: Arc<Shared<P, N>>,
     platform: P,
     addr: SocketAddr,
+    timeout: Duration,
     pieces: u32,
 ) -> Done {
-    let give_up = platform.sleep_until(platform.now() + DIAL_TIMEOUT);
+    let give_up = platform.sleep_until(platform.now() + timeout);
     let dialled = select! {
         biased;
         dialled = platform.connect(addr) => dialled.map_err(|error| failure(&error)),

@@ -20,7 +20,7 @@ mod udp;
 mod url;
 
 pub use disk::{Content, Place, hash_all};
-pub use driver::{Driver, Handle, Setup};
+pub use driver::{Driver, Handle, Setup, Tuning};
 pub use files::{Access, FileSpan, Files};
 pub use platform::{Platform, Tokio};
 pub use storage::{Storage, StorageError};

@@ -12,9 +12,6 @@ use tokio::io::AsyncWrite;
 use crate::units::Block;
 use crate::wire::{Message, encode, piece_head};
 
-/// Bytes of blocks that a connection takes in at once, read ahead from disk. What the system's own socket buffer
-/// holds comes on top.
-pub(super) const ROOM: u32 = 512 * 1024;
 /// Bytes of a `piece` message before those of the block.
 const HEAD: u32 = 13;
 /// Slices that are given to the system at once.

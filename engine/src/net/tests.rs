@@ -144,7 +144,8 @@ impl Running {
         let (tell, told) = mpsc::unbounded_channel();
         let script: Script = Box::new(script);
         let dice = Dice::stream(1, ("test", 0, "announces"));
-        let setup = Setup { platform, listener, trackers, dice, content: content(dir) };
+        let (content, tuning) = (content(dir), Tuning::default());
+        let setup = Setup { platform, listener, trackers, dice, content, tuning };
         let (driver, handle, _) = Driver::new(setup, Scripted { script, timeout, tell });
         Self { handle, told, addr, run: tokio::spawn(driver.run()) }
     }
