@@ -14,7 +14,7 @@ use torrentlab_simulator::build::{BuildError, check};
 use torrentlab_simulator::content::RealContent;
 use torrentlab_simulator::registry::Registry;
 use torrentlab_simulator::run::{
-    News, Progress as Reached, RunError, RunOptions, bars, run as simulate, side_by_side,
+    Backend, News, Progress as Reached, RunError, RunOptions, bars, run as simulate, side_by_side,
 };
 
 use crate::cost::Stopwatch;
@@ -36,6 +36,10 @@ pub(crate) struct Args {
     /// Change a field of the scenario, such as hosts.leecher.links.up="1 Mbit/s"; may be repeated
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     sets: Vec<String>,
+    /// What carries the bytes. des: messages that stand for them, for swarms of up to 100,000 hosts. turmoil: each
+    /// byte of them, through the driver, the codec and the hashing of real use, for up to some tens of hosts
+    #[arg(long, value_name = "BACKEND", value_enum, default_value_t = Carrier::Des)]
+    backend: Carrier,
     /// Distribute the bytes of this file or folder in place of stand-ins, and check every piece. It must not change
     /// while the run goes on
     #[arg(long, value_name = "PATH", conflicts_with = "torrent")]
@@ -60,6 +64,22 @@ pub(crate) struct Args {
     quiet: bool,
 }
 
+/// What carries the bytes, by its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Carrier {
+    Des,
+    Turmoil,
+}
+
+impl From<Carrier> for Backend {
+    fn from(carrier: Carrier) -> Self {
+        match carrier {
+            Carrier::Des => Self::Des,
+            Carrier::Turmoil => Self::Turmoil,
+        }
+    }
+}
+
 pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
     let Loaded { mut scenario, source } = args.load()?;
     let point = |error: &BuildError| Failure::told(&source.error(&error.field, &error.what, &error.hint));
@@ -77,7 +97,12 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
         note(headline(&scenario, &seeds));
     }
     let stop = stop_on_signal()?;
-    let options = RunOptions { content: content.as_ref(), stop: Some(&stop), ..RunOptions::default() };
+    let options = RunOptions {
+        backend: args.backend.into(),
+        content: content.as_ref(),
+        stop: Some(&stop),
+        ..RunOptions::default()
+    };
     let job = Job { scenario: &scenario, registry, options, results: &results };
     let mut ended = Ended::default();
     for (seed, result) in job.run_all(args, &seeds) {
@@ -148,6 +173,9 @@ impl Args {
     /// The command that repeats the run with this seed.
     fn replay(&self, seed: u64) -> String {
         let mut command = format!("torrentlab run {} --seed {seed}", self.scenario);
+        if self.backend != Carrier::Des {
+            command += &format!(" --backend {}", Backend::from(self.backend).name());
+        }
         self.sets.iter().for_each(|set| command += &format!(" --set '{set}'"));
         for (name, path) in [("payload", &self.payload), ("torrent", &self.torrent), ("data", &self.data)] {
             command.extend(path.iter().map(|path| format!(" --{name} '{}'", path.display())));

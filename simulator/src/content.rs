@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use sha1::{Digest as _, Sha1};
 use torrentlab_engine::bitfield::Bitfield;
-use torrentlab_engine::metainfo::Metainfo;
+use torrentlab_engine::metainfo::{Content as Files, Metainfo, NewTorrent, hash_piece};
 use torrentlab_engine::units::{BLOCK_LEN, Block, Geometry, InfoHash, PieceIndex};
 use torrentlab_engine::wire::Payload;
 use xxhash_rust::xxh3::xxh3_64;
@@ -46,6 +46,14 @@ impl Content {
         }
     }
 
+    /// Real bytes of this shape: itself, or bytes that follow from `seed` where there were none.
+    pub fn into_real(self, seed: u64) -> RealContent {
+        match self {
+            Self::Real(real) => *real,
+            Self::Synthetic(geometry) => RealContent::made_up(geometry, seed),
+        }
+    }
+
     /// What is in `block` of the original.
     fn original(&self, block: Block) -> Payload {
         match self {
@@ -56,6 +64,28 @@ impl Content {
 }
 
 impl RealContent {
+    /// Bytes that follow from `seed`, with their hashes.
+    fn made_up(geometry: Geometry, seed: u64) -> Self {
+        let len = usize::try_from(geometry.total_len()).expect("content that is made up fits into memory");
+        let mut bytes = vec![0; len];
+        for (nth, word) in (0u64..).zip(bytes.chunks_mut(8)) {
+            word.copy_from_slice(&mixed(seed.wrapping_add(nth)).to_le_bytes()[..word.len()]);
+        }
+        let torrent = NewTorrent {
+            name: "content".to_owned(),
+            content: Files::File(geometry.total_len()),
+            piece_len: geometry.piece_len(),
+            hashes: bytes.chunks(geometry.piece_len() as usize).map(hash_piece).collect(),
+            private: false,
+            tiers: Vec::new(),
+            comment: None,
+            created_by: None,
+        };
+        let encoded = torrent.encode().expect("its shape was checked");
+        let metainfo = Metainfo::parse(&encoded).expect("it was just made");
+        Self { metainfo, parts: vec![bytes.into()] }
+    }
+
     /// The bytes of a block: a view, unless it spans files.
     fn block(&self, block: Block) -> Bytes {
         let start = self.metainfo.geometry().offset_of(block.piece) + u64::from(block.begin);
@@ -84,6 +114,14 @@ impl RealContent {
         }
         whole.freeze()
     }
+}
+
+/// SplitMix64 (Steele, Lea and Flood, 2014): the output for a state.
+fn mixed(state: u64) -> u64 {
+    let z = state.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 /// What stands for the content of a synthetic block: never 0, and of no other block.
@@ -263,7 +301,6 @@ fn hash(blocks: &[Bytes]) -> [u8; 20] {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use torrentlab_engine::metainfo::{Content as Files, NewTorrent, hash_piece};
 
     const PIECE: u32 = 3 * BLOCK_LEN + 100;
 

@@ -16,6 +16,7 @@ pub mod queue;
 pub mod registry;
 pub mod run;
 pub mod script;
+pub mod simulation;
 pub mod swarm;
 pub mod trace;
 pub mod turmoil;

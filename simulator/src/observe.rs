@@ -7,7 +7,7 @@ use torrentlab_scenarios::Scenario;
 use torrentlab_scenarios::schema::{self, Behaviour, HostClass};
 
 use crate::ledger::{Account, Ledger};
-use crate::swarm::Swarm;
+use crate::simulation::Simulation;
 
 /// Takes samples of a swarm at equal steps of time.
 pub struct Sampler {
@@ -40,10 +40,11 @@ impl Sampler {
     }
 
     /// Takes a sample now.
-    pub fn sample(&mut self, swarm: &Swarm<'_>) {
-        let (now, ledger) = (swarm.now(), swarm.ledger());
+    pub fn sample(&mut self, swarm: &impl Simulation) {
+        let (now, announces) = (swarm.now(), swarm.announces());
+        let ledger = &*swarm.ledger();
         let wire_up = (0..ledger.hosts.len() as u32).map(|host| swarm.wire_bytes(host).0).sum();
-        let new = Totals { at: now, payload: ledger.payload, wire_up, announces: swarm.announces() };
+        let new = Totals { at: now, payload: ledger.payload, wire_up, announces };
         let secs = now.since(self.last.at).as_secs_f64();
         let per_s = |new: u64, old: u64| if secs > 0.0 { (new - old) as f64 / secs } else { 0.0 };
         let payload = per_s(new.payload, self.last.payload);
@@ -90,7 +91,7 @@ fn without_seeds(ledger: &Ledger) -> f64 {
 /// A row for each host that came (and, leechers, not before `from`), in the order of joining.
 pub fn peer_rows(
     scenario: &Scenario,
-    swarm: &Swarm<'_>,
+    swarm: &impl Simulation,
     from: Instant,
     stall_after: Duration,
 ) -> Vec<PeerRow> {

@@ -3,12 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use torrentlab_engine::bitfield::Bitfield;
+use torrentlab_engine::dice::Dice;
 use torrentlab_engine::node::Node;
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::tracker::server::TrackerConfig;
 use torrentlab_scenarios::Draw;
 use torrentlab_scenarios::schema::Departure;
 
+use crate::churn::draw;
 use crate::content::Content;
 use crate::fault::FaultPlan;
 use crate::link::{Links, Tcp};
@@ -50,6 +52,17 @@ pub struct SwarmConfig {
     pub tracker_latency: Draw,
     /// What the trace keeps.
     pub detail: Detail,
+}
+
+impl SwarmConfig {
+    /// One-way latency between two hosts beyond that of their own links: the same in both directions and in each run.
+    pub fn latency_between(&self, one: u32, other: u32) -> Duration {
+        let pair = u64::from(one.min(other)) << 32 | u64::from(one.max(other));
+        match self.pair_latency {
+            Draw::Fixed(span) => Duration::from_nanos(span.as_nanos()),
+            drawn => draw(drawn, &mut Dice::stream(self.seed, ("pair", pair, "latency"))),
+        }
+    }
 }
 
 /// A class of hosts: what the swarm must know of it.

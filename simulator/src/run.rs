@@ -6,6 +6,7 @@ use std::sync::mpsc;
 
 use thiserror::Error;
 use torrentlab_engine::time::{Duration, Instant};
+use torrentlab_engine::units::Geometry;
 use torrentlab_reports::record::{Bar, ClassInfo, ContentInfo, RunInfo, RunRecord};
 use torrentlab_reports::{judge, summarise};
 use torrentlab_scenarios::schema::{Arrival, Behaviour, HostClass, Until};
@@ -16,17 +17,38 @@ use crate::content::{Content, RealContent};
 use crate::ledger::Ledger;
 use crate::observe::{Sampler, peer_rows, piece_rows, up};
 use crate::registry::Registry;
-use crate::swarm::Swarm;
+use crate::simulation::Simulation;
 use crate::trace::{Detail, Difference, TraceResult, first_difference};
+use crate::{swarm, turmoil};
 
-/// Events between two looks at the progress.
-const PROGRESS_EVENTS: u64 = 1 << 16;
 /// Nobody is given up as stalled before two regular announces and so much more.
 const STALL_SLACK: Duration = Duration::from_secs(600);
+
+/// What carries the bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Backend {
+    /// Typed messages in a queue of events ([`crate::swarm`]).
+    #[default]
+    Des,
+    /// Every byte through the engine's own driver, in turmoil's network ([`crate::turmoil`]).
+    Turmoil,
+}
+
+impl Backend {
+    /// Its name in records and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Des => "des",
+            Self::Turmoil => "turmoil",
+        }
+    }
+}
 
 /// How a run goes, beside its scenario.
 #[derive(Clone, Debug, Default)]
 pub struct RunOptions<'a> {
+    /// What carries the bytes.
+    pub backend: Backend,
     /// Real content to distribute in place of the scenario's.
     pub content: Option<&'a RealContent>,
     /// What the trace keeps beside its hash.
@@ -174,46 +196,138 @@ fn run_bare(
         None => synthetic(scenario)?,
     };
     let geometry = content.geometry();
-    let mut swarm = Swarm::new(build(scenario, registry, content, seed, options.detail.clone())?);
-    let mut sampler = Sampler::new(scenario, geometry.pieces());
-    let ended_by = drive(scenario, seed, &mut swarm, &mut sampler, options, progress)?;
-    swarm.finish_accounts();
-    let (timeline, availability) = sampler.finish();
-    let warm_up = match scenario.until {
-        Until::Steady(steady) => Instant::from_nanos(steady.warm_up.as_nanos()),
-        _ => Instant::ZERO,
-    };
-    let peers = peer_rows(scenario, &swarm, warm_up, stall_after(scenario));
-    let pieces = piece_rows(swarm.ledger());
-    let (simulated_s, events, corrupt) = (swarm.now().as_secs_f64(), swarm.events(), swarm.corrupt());
-    let classes = class_infos(scenario, swarm.ledger());
-    let trace = swarm.finish_trace();
-    let mut info = RunInfo {
-        scenario: scenario.name.clone(),
-        question: scenario.question.clone(),
-        claim: scenario.claim.clone(),
-        bars: bars(scenario),
-        seed,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        backend: "des".to_owned(),
-        trace_hash: format!("{:032x}", trace.hash),
-        ended_by: ended_by.to_owned(),
-        simulated_s,
-        events,
-        content: ContentInfo {
-            total_bytes: geometry.total_len(),
-            piece_bytes: u64::from(geometry.piece_len()),
-            pieces: geometry.pieces(),
-        },
-        classes,
-        ..RunInfo::default()
-    };
-    let summary = summarise(&info, &peers, &timeline);
-    info.judgement = judge(&summary, &info.bars);
-    let scenario_toml = resolved(scenario, seed);
-    let record =
-        RunRecord { info, scenario_toml, peers, timeline, pieces, availability, summary, cost: None };
-    Ok(Outcome { record, trace, corrupt })
+    let plan = |content| build(scenario, registry, content, seed, options.detail.clone());
+    let job = Job { scenario, seed, options };
+    match options.backend {
+        Backend::Des => job.run(swarm::Swarm::new(plan(content)?), geometry, progress),
+        Backend::Turmoil => {
+            turmoil::check(scenario, geometry)?;
+            let original = content.into_real(seed);
+            let plan = plan(Content::Real(Box::new(original.clone())))?;
+            job.run(turmoil::Swarm::new(plan, original), geometry, progress)
+        }
+    }
+}
+/// A scenario to be run with a seed.
+struct Job<'a> {
+    scenario: &'a Scenario,
+    seed: u64,
+    options: &'a RunOptions<'a>,
+}
+
+impl Job<'_> {
+    /// Runs a swarm to its end and writes the record.
+    fn run(
+        &self,
+        mut swarm: impl Simulation,
+        geometry: Geometry,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Outcome, RunError> {
+        let Self { scenario, seed, options } = *self;
+        let mut sampler = Sampler::new(scenario, geometry.pieces());
+        let ended_by = self.drive(&mut swarm, &mut sampler, progress)?;
+        swarm.finish_accounts();
+        let (timeline, availability) = sampler.finish();
+        let warm_up = match scenario.until {
+            Until::Steady(steady) => Instant::from_nanos(steady.warm_up.as_nanos()),
+            _ => Instant::ZERO,
+        };
+        let peers = peer_rows(scenario, &swarm, warm_up, stall_after(scenario));
+        let pieces = piece_rows(&swarm.ledger());
+        let (simulated_s, events, corrupt) = (swarm.now().as_secs_f64(), swarm.events(), swarm.corrupt());
+        let classes = class_infos(scenario, &swarm.ledger());
+        let tick_ms = swarm.tick().map(|tick| tick.as_secs_f64() * 1e3);
+        let trace = swarm.finish_trace();
+        let mut info = RunInfo {
+            scenario: scenario.name.clone(),
+            question: scenario.question.clone(),
+            claim: scenario.claim.clone(),
+            bars: bars(scenario),
+            seed,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            backend: options.backend.name().to_owned(),
+            tick_ms,
+            trace_hash: format!("{:032x}", trace.hash),
+            ended_by: ended_by.to_owned(),
+            simulated_s,
+            events,
+            content: ContentInfo {
+                total_bytes: geometry.total_len(),
+                piece_bytes: u64::from(geometry.piece_len()),
+                pieces: geometry.pieces(),
+            },
+            classes,
+            ..RunInfo::default()
+        };
+        let summary = summarise(&info, &peers, &timeline);
+        info.judgement = judge(&summary, &info.bars);
+        let scenario_toml = resolved(scenario, seed);
+        let record =
+            RunRecord { info, scenario_toml, peers, timeline, pieces, availability, summary, cost: None };
+        Ok(Outcome { record, trace, corrupt })
+    }
+
+    /// Runs a swarm to its end; why it ended.
+    fn drive<S: Simulation>(
+        &self,
+        swarm: &mut S,
+        sampler: &mut Sampler,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<&'static str, RunError> {
+        let Self { scenario, options, .. } = *self;
+        let cap = Instant::from_nanos(scenario.time_cap.as_nanos());
+        let (end, reason, warm_up) = match scenario.until {
+            Until::AllDone => (Instant::NEVER, "all_done", 0),
+            Until::Time(time) => (Instant::from_nanos(time.as_nanos()), "time", 0),
+            Until::Steady(steady) => {
+                let end = steady.warm_up.as_nanos().saturating_add(steady.window.as_nanos());
+                (Instant::from_nanos(end), "steady_state", steady.warm_up.as_nanos())
+            }
+        };
+        let (end, reason) = if end <= cap { (end, reason) } else { (cap, "time_cap") };
+        let all_done = scenario.until == Until::AllDone;
+        let every = Duration::from_nanos(scenario.record.sample.as_nanos().max(1_000_000));
+        let total = swarm.unfinished();
+        let mut sample_at = Instant::from_nanos(warm_up);
+        let ended_by = loop {
+            let until = sample_at.min(end);
+            let mut steps = 0u64;
+            while swarm.step(until) {
+                steps += 1;
+                if all_done && swarm.unfinished() == 0 {
+                    break;
+                }
+                if steps.is_multiple_of(S::STEPS_PER_LOOK) {
+                    options.check_stop()?;
+                    self.tell(swarm, total, progress);
+                }
+            }
+            if all_done && swarm.unfinished() == 0 {
+                break "all_done";
+            }
+            if swarm.now() >= end {
+                break reason;
+            }
+            if all_done && swarm.is_stalled(stall_after(scenario)) {
+                break "stalled";
+            }
+            sampler.sample(swarm);
+            if options.check_invariants {
+                swarm.check_invariants();
+            }
+            sample_at += every;
+            options.check_stop()?;
+            self.tell(swarm, total, progress);
+        };
+        sampler.sample(swarm);
+        self.tell(swarm, total, progress);
+        Ok(ended_by)
+    }
+
+    fn tell(&self, swarm: &impl Simulation, total: u32, progress: &mut dyn FnMut(Progress)) {
+        let completed = swarm.ledger().completed;
+        progress(Progress { seed: self.seed, simulated_s: swarm.now().as_secs_f64(), completed, total });
+    }
 }
 
 /// What the scenario's claim comes down to.
@@ -224,68 +338,6 @@ pub fn bars(scenario: &Scenario) -> Vec<Bar> {
         to: bounds.to(),
     };
     scenario.holds_if.iter().map(bar).collect()
-}
-
-/// Runs a swarm to its end; why it ended.
-fn drive(
-    scenario: &Scenario,
-    seed: u64,
-    swarm: &mut Swarm<'_>,
-    sampler: &mut Sampler,
-    options: &RunOptions<'_>,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<&'static str, RunError> {
-    let cap = Instant::from_nanos(scenario.time_cap.as_nanos());
-    let (end, reason, warm_up) = match scenario.until {
-        Until::AllDone => (Instant::NEVER, "all_done", 0),
-        Until::Time(time) => (Instant::from_nanos(time.as_nanos()), "time", 0),
-        Until::Steady(steady) => {
-            let end = steady.warm_up.as_nanos().saturating_add(steady.window.as_nanos());
-            (Instant::from_nanos(end), "steady_state", steady.warm_up.as_nanos())
-        }
-    };
-    let (end, reason) = if end <= cap { (end, reason) } else { (cap, "time_cap") };
-    let all_done = scenario.until == Until::AllDone;
-    let every = Duration::from_nanos(scenario.record.sample.as_nanos().max(1_000_000));
-    let total = swarm.unfinished();
-    let mut sample_at = Instant::from_nanos(warm_up);
-    let tell = |swarm: &Swarm<'_>, progress: &mut dyn FnMut(Progress)| {
-        let completed = swarm.ledger().completed;
-        progress(Progress { seed, simulated_s: swarm.now().as_secs_f64(), completed, total });
-    };
-    let ended_by = loop {
-        let until = sample_at.min(end);
-        let mut steps = 0u64;
-        while swarm.step(until) {
-            steps += 1;
-            if all_done && swarm.unfinished() == 0 {
-                break;
-            }
-            if steps.is_multiple_of(PROGRESS_EVENTS) {
-                options.check_stop()?;
-                tell(swarm, progress);
-            }
-        }
-        if all_done && swarm.unfinished() == 0 {
-            break "all_done";
-        }
-        if swarm.now() >= end {
-            break reason;
-        }
-        if all_done && swarm.is_stalled(stall_after(scenario)) {
-            break "stalled";
-        }
-        sampler.sample(swarm);
-        if options.check_invariants {
-            swarm.check_invariants();
-        }
-        sample_at += every;
-        options.check_stop()?;
-        tell(swarm, progress);
-    };
-    sampler.sample(swarm);
-    tell(swarm, progress);
-    Ok(ended_by)
 }
 
 /// Who received nothing for so long, asked the tracker at least twice in that time.

@@ -60,6 +60,11 @@ impl Trace {
         }
     }
 
+    /// Events so far.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
     /// An input is about to be delivered.
     pub fn input(&mut self, now: Instant, host: u32, input: &Input) {
         self.before(now, "host", host, input);

@@ -15,6 +15,7 @@ use torrentlab_simulator::build::{build, synthetic};
 use torrentlab_simulator::mutant::{Answer, Liar, Mutant, OnOutput, Pollution, Relay, Spoils, Stall};
 use torrentlab_simulator::plan::addr_of;
 use torrentlab_simulator::registry::Registry;
+use torrentlab_simulator::simulation::Simulation;
 use torrentlab_simulator::swarm::Swarm;
 use torrentlab_simulator::trace::Detail;
 
@@ -66,7 +67,8 @@ fn registry(told: &Told) -> Registry {
 
 fn hosts_of(swarm: &Swarm<'_>, scenario: &Scenario, class: &str) -> Vec<u32> {
     let position = scenario.hosts.keys().position(|name| name == class).expect("the class is there") as u16;
-    let hosts = (0u32..).zip(&swarm.ledger().hosts);
+    let ledger = swarm.ledger();
+    let hosts = (0u32..).zip(&ledger.hosts);
     hosts.filter(|(_, host)| host.class == position).map(|(host, _)| host).collect()
 }
 

@@ -30,6 +30,9 @@ pub struct RunInfo {
     pub version: String,
     /// `des` or `turmoil`.
     pub backend: String,
+    /// In what steps time went on, in milliseconds, where it did in steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tick_ms: Option<f64>,
     /// Hash over everything that happened, in hexadecimal digits.
     pub trace_hash: String,
     /// Why the run ended: `all_done`, `time`, `steady_state`, or the cap that was hit.
@@ -56,6 +59,7 @@ impl Default for RunInfo {
             seed: 0,
             version: String::new(),
             backend: "des".to_owned(),
+            tick_ms: None,
             trace_hash: String::new(),
             ended_by: String::new(),
             simulated_s: 0.0,

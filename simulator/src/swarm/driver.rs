@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use torrentlab_engine::dice::Dice;
 use torrentlab_engine::node::{DialFailure, Disconnect, Input, Output};
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::{Block, ConnId, PieceIndex};
@@ -10,7 +9,6 @@ use torrentlab_engine::wire::Message;
 
 use super::tracker::{Trip, is_dead};
 use super::{Event, Swarm};
-use crate::churn::draw;
 use crate::ledger::Fact;
 use crate::link::{End, NetEvent, Notice};
 
@@ -243,11 +241,7 @@ impl Swarm<'_> {
 
     /// One-way latency between two hosts: the same in both directions, and in each run.
     fn latency(&self, one: u32, other: u32) -> Duration {
-        let pair = u64::from(one.min(other)) << 32 | u64::from(one.max(other));
-        let between = match self.config.pair_latency {
-            torrentlab_scenarios::Draw::Fixed(span) => Duration::from_nanos(span.as_nanos()),
-            other => draw(other, &mut Dice::stream(self.config.seed, ("pair", pair, "latency"))),
-        };
+        let between = self.config.latency_between(one, other);
         self.hosts[one as usize].latency + self.hosts[other as usize].latency + between
     }
 

@@ -16,6 +16,7 @@ mod tracker;
 mod tests;
 
 use std::collections::VecDeque;
+use std::ops::Deref;
 
 use torrentlab_engine::node::{Input, Node, Outbox, Output};
 use torrentlab_engine::time::{Duration, Instant};
@@ -29,7 +30,8 @@ use crate::link::{NetEvent, Network, Notice};
 use crate::mutant::Pollution;
 use crate::plan::{Cast, Class, HostPlan, Plan, SwarmConfig};
 use crate::queue::Queue;
-use crate::trace::Trace;
+use crate::simulation::Simulation;
+use crate::trace::{Trace, TraceResult};
 use tracker::TrackerHost;
 
 /// A swarm under way.
@@ -145,8 +147,23 @@ impl<'c> Swarm<'c> {
         self.hosts[host as usize].pollution = pollution.map(Box::new);
     }
 
-    /// Carries out the next event, unless it is later than `until`; whether it did. Otherwise the time is `until`.
-    pub fn step(&mut self, until: Instant) -> bool {
+    fn carry_out(&mut self, event: Event) {
+        match event {
+            Event::Net(event) => self.on_net(event),
+            Event::Timer(host) => self.on_timer(host),
+            Event::Join(host) => self.join(host),
+            Event::Look(host) => self.look(host),
+            Event::Trip(id) => self.on_trip(id),
+            Event::Fault(nth) => self.on_fault(nth),
+        }
+        self.drain_inbox();
+    }
+}
+
+impl Simulation for Swarm<'_> {
+    const STEPS_PER_LOOK: u64 = 1 << 16;
+
+    fn step(&mut self, until: Instant) -> bool {
         match self.queue.pop_by(until) {
             Some((now, event)) => {
                 self.now = self.now.max(now);
@@ -161,78 +178,56 @@ impl<'c> Swarm<'c> {
         }
     }
 
-    /// The time.
-    pub fn now(&self) -> Instant {
+    fn now(&self) -> Instant {
         self.now
     }
 
-    /// Events so far.
-    pub fn events(&self) -> u64 {
+    fn events(&self) -> u64 {
         self.events
     }
 
-    /// What each host did so far.
-    pub fn ledger(&self) -> &Ledger {
+    fn ledger(&self) -> impl Deref<Target = Ledger> {
         &self.ledger
     }
 
-    /// What goes wrong.
-    pub fn faults(&self) -> &Faults {
+    fn faults(&self) -> &Faults {
         &self.faults
     }
 
-    /// Announces that the tracker answered.
-    pub fn announces(&self) -> u64 {
+    fn announces(&self) -> u64 {
         self.tracker.answered()
     }
 
-    /// Wire bytes that `host` has sent and received.
-    pub fn wire_bytes(&self, host: u32) -> (u64, u64) {
+    fn wire_bytes(&self, host: u32) -> (u64, u64) {
         self.net.wire_bytes(host)
     }
 
-    /// Hosts that lack a piece and are there, will come, or will come back.
-    pub fn unfinished(&self) -> u32 {
+    fn to_come(&self) -> u32 {
+        self.attendance.to_come()
+    }
+
+    fn unfinished(&self) -> u32 {
         self.attendance.unfinished()
     }
 
-    /// Hosts whose storage does not hold what was checked, found by checking it again.
-    pub fn corrupt(&self) -> u32 {
+    fn corrupt(&self) -> u32 {
         let content = &self.config.content;
         self.hosts.iter().filter(|host| !host.storage.equals_original(content)).count() as u32
     }
 
-    /// Panics if bytes are gone or came from nowhere.
-    pub fn check_invariants(&self) {
+    fn check_invariants(&self) {
         self.net.check_invariants();
     }
 
-    /// Whether nobody received anything new for `span`, and nobody is to come and no fault to end that could change
-    /// that.
-    pub fn is_stalled(&self, span: Duration) -> bool {
-        let since = self.ledger.progress_at.max(self.faults.plan().last_action());
-        self.attendance.to_come() == 0 && self.now.since(since) >= span
-    }
-
-    /// Closes the accounts of what is still under way: the run is over.
-    pub fn finish_accounts(&mut self) {
+    fn finish_accounts(&mut self) {
         self.ledger.finish(self.now);
     }
 
-    /// The trace of the whole run.
-    pub fn finish_trace(self) -> crate::trace::TraceResult {
+    fn finish_trace(self) -> TraceResult {
         self.trace.finish()
     }
 
-    fn carry_out(&mut self, event: Event) {
-        match event {
-            Event::Net(event) => self.on_net(event),
-            Event::Timer(host) => self.on_timer(host),
-            Event::Join(host) => self.join(host),
-            Event::Look(host) => self.look(host),
-            Event::Trip(id) => self.on_trip(id),
-            Event::Fault(nth) => self.on_fault(nth),
-        }
-        self.drain_inbox();
+    fn tick(&self) -> Option<Duration> {
+        None
     }
 }

@@ -1,0 +1,64 @@
+//! What a run needs of a swarm under way, whatever carries its bytes.
+
+use std::ops::Deref;
+
+use torrentlab_engine::time::{Duration, Instant};
+
+use crate::fault::Faults;
+use crate::ledger::Ledger;
+use crate::trace::TraceResult;
+
+/// A swarm under way.
+pub trait Simulation {
+    /// Steps between two looks at the progress.
+    const STEPS_PER_LOOK: u64;
+
+    /// Carries out what is next, unless that is later than `until`; whether it did. Otherwise the time is `until`.
+    fn step(&mut self, until: Instant) -> bool;
+
+    /// The time.
+    fn now(&self) -> Instant;
+
+    /// Events so far.
+    fn events(&self) -> u64;
+
+    /// What each host did so far.
+    fn ledger(&self) -> impl Deref<Target = Ledger>;
+
+    /// What goes wrong.
+    fn faults(&self) -> &Faults;
+
+    /// Announces that the tracker answered.
+    fn announces(&self) -> u64;
+
+    /// Wire bytes that `host` has sent and received.
+    fn wire_bytes(&self, host: u32) -> (u64, u64);
+
+    /// Hosts that will come or come back.
+    fn to_come(&self) -> u32;
+
+    /// Hosts that lack a piece and are there, will come, or will come back.
+    fn unfinished(&self) -> u32;
+
+    /// Hosts whose storage does not hold what was checked, found by checking it again.
+    fn corrupt(&self) -> u32;
+
+    /// Panics if bytes are gone or came from nowhere.
+    fn check_invariants(&self);
+
+    /// Closes the accounts of what is still under way: the run is over.
+    fn finish_accounts(&mut self);
+
+    /// The trace of the whole run.
+    fn finish_trace(self) -> TraceResult;
+
+    /// In what steps time goes on, if it does in steps.
+    fn tick(&self) -> Option<Duration>;
+
+    /// Whether nobody received anything new for `span`, and nobody is to come and no fault to end that could change
+    /// that.
+    fn is_stalled(&self, span: Duration) -> bool {
+        let since = self.ledger().progress_at.max(self.faults().plan().last_action());
+        self.to_come() == 0 && self.now().since(since) >= span
+    }
+}

@@ -1,0 +1,62 @@
+//! The software of a host: the engine's driver with a watched node, or the tracker.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+
+use tokio::select;
+use tokio::sync::Notify;
+use torrentlab_engine::dice::Dice;
+use torrentlab_engine::net::{Content, Driver, Platform, Setup, TrackerServer, Tuning};
+use torrentlab_engine::tracker::server::{Tracker, TrackerConfig};
+
+use super::net::Shaped;
+use super::probe::Probe;
+use crate::plan::PORT;
+
+/// The port that the tracker listens on.
+pub const TRACKER_PORT: u16 = 6969;
+/// Where hosts listen: turmoil knows no other address.
+const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// A peer that is about to start.
+pub struct Peer {
+    pub platform: Shaped,
+    pub probe: Probe,
+    pub content: Content,
+    pub tuning: Tuning,
+    pub tracker: String,
+    /// What hides its announces over UDP.
+    pub dice: Dice,
+    /// Told when it is to stop politely.
+    pub stop: Arc<Notify>,
+}
+
+impl Peer {
+    /// Runs until it was told to stop and has.
+    pub async fn run(self) -> ::turmoil::Result {
+        let Self { platform, probe, content, tuning, tracker, dice, stop } = self;
+        let listener = platform.bind(SocketAddr::new(ANY, PORT)).await?;
+        let setup = Setup { platform, listener, trackers: vec![tracker], dice, content, tuning };
+        let (driver, handle, _) = Driver::new(setup, probe);
+        let mut running = pin!(driver.run());
+        select! {
+            biased;
+            () = &mut running => {}
+            () = stop.notified() => {
+                handle.shutdown();
+                running.await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The tracker, which never stops.
+pub async fn track(platform: Shaped, config: TrackerConfig, dice: Dice) -> ::turmoil::Result {
+    let listener = platform.bind(SocketAddr::new(ANY, TRACKER_PORT)).await?;
+    let never: Infallible =
+        TrackerServer::new(platform, Tracker::new(config), dice).run(listener, None).await;
+    match never {}
+}
