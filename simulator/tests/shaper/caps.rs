@@ -77,7 +77,7 @@ fn check_shared(
     read: fn(&World) -> u64,
     received: impl Fn(&Lab) -> Vec<u64>,
 ) {
-    let (warm_up, end) = (ms(5_000), ms(25_000));
+    let (warm_up, end) = (ms(3_000), ms(13_000));
     let mut meter = Meter::run(&mut lab, warm_up, read);
     let before = received(&lab);
     meter.samples.extend(Meter::run(&mut lab, end, read).samples);
