@@ -1,16 +1,12 @@
 //! The flows in the network of `des`, with an application at each sender that keeps the socket buffer full.
 
-use torrentlab_engine::dice::Dice;
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::ConnId;
-use torrentlab_simulator::link::{Links, NetEvent, Network, Notice, Tcp};
+use torrentlab_simulator::link::{NetEvent, Network, Notice};
 use torrentlab_simulator::queue::Queue;
 
-use crate::{Case, Outcome};
+use crate::{Case, Outcome, SOCKET_BUFFER, TCP};
 
-/// As the scenario's defaults have it.
-const TCP: Tcp = Tcp { mss: 1448, header: 52, segments_per_ack: 2, initial_window: 10 };
-const SOCKET_BUFFER: u32 = 64 << 10;
 /// A message: a block of BitTorrent.
 const BLOCK: u32 = 16 * 1024 + 13;
 
@@ -38,7 +34,7 @@ impl<'c> Flows<'c> {
         let mut net = Network::new(TCP);
         let mut queue = Queue::default();
         for host in 0..case.senders + case.receivers {
-            net.add_host(links(case, host));
+            net.add_host(case.links(host));
             net.join(host);
         }
         for sender in 0..case.senders {
@@ -46,7 +42,7 @@ impl<'c> Flows<'c> {
                 net.dial(Instant::ZERO, sender, receiver, Duration::from_nanos(case.rtt_ns / 2), &mut queue);
             }
         }
-        let count = (case.senders * case.receivers) as usize;
+        let count = case.flows();
         Self {
             case,
             net,
@@ -56,10 +52,6 @@ impl<'c> Flows<'c> {
             outcomes: vec![Outcome::default(); count],
             unfinished: count,
         }
-    }
-
-    fn flow(&self, sender: u32, receiver: u32) -> usize {
-        (sender * self.case.receivers + receiver - self.case.senders) as usize
     }
 
     /// Handles the next event before `until`; whether there was one.
@@ -85,7 +77,7 @@ impl<'c> Flows<'c> {
 
     fn write(&mut self, now: Instant, host: u32, conn: ConnId, mut room: u32) {
         let Some(peer) = self.net.peer(host, conn) else { return };
-        let flow = self.flow(host, peer);
+        let flow = self.case.flow(host, peer);
         while room > 0 && self.left[flow] > 0 {
             let bytes = self.left[flow].min(u64::from(room.min(BLOCK))) as u32;
             self.left[flow] -= u64::from(bytes);
@@ -96,25 +88,12 @@ impl<'c> Flows<'c> {
     }
 
     fn came(&mut self, now: Instant, sender: u32, receiver: u32, bytes: u32) {
-        let flow = self.flow(sender, receiver);
+        let flow = self.case.flow(sender, receiver);
         let outcome = &mut self.outcomes[flow];
         outcome.bytes += u64::from(bytes);
         if outcome.bytes == self.case.bytes {
             outcome.seconds = Some(now.as_secs_f64());
             self.unfinished -= 1;
         }
-    }
-}
-
-fn links(case: &Case, host: u32) -> Links {
-    Links {
-        up: Some(case.up),
-        down: Some(case.down),
-        socket_buffer: SOCKET_BUFFER,
-        window: case.window,
-        queue: case.queue,
-        jitter: Duration::ZERO,
-        dial_timeout: Duration::from_secs(15),
-        dice: Dice::stream(1, ("host", u64::from(host), "jitter")),
     }
 }

@@ -3,20 +3,30 @@
 //!
 //! ```sh
 //! cargo run --release -p torrentlab-simulator --example flow -- --bytes "16 MiB" --up "8 Mbit/s" --down "32 Mbit/s" \
-//!     --rtt "40 ms" [--backend des] [--senders 5] [--receivers 5] [--queue "128 KiB"] [--window "4 MiB"] [--until "30 s"]
+//!     --rtt "40 ms" [--backend des|turmoil] [--senders 5] [--receivers 5] [--queue "128 KiB"] [--window "4 MiB"] [--until "30 s"]
 //! ```
 //!
 //! A line for each flow: seconds from the dial until the receiver has all bytes (`-` when it has not), and the bytes
 //! that it has. Every sender sends to every receiver; all links are the same.
 
 mod des;
+mod turmoil;
 
 use std::process::ExitCode;
 use std::str::FromStr;
 
+use torrentlab_engine::dice::Dice;
+use torrentlab_engine::time::Duration;
 use torrentlab_scenarios::units::{Rate, Size, Span};
+use torrentlab_simulator::link::{Links, Tcp};
+
+/// As the scenario's defaults have it.
+pub const TCP: Tcp = Tcp { mss: 1448, header: 52, segments_per_ack: 2, initial_window: 10 };
+/// Bytes that wait in a connection's socket buffer.
+pub const SOCKET_BUFFER: u32 = 64 << 10;
 
 /// Flows from every sender to every receiver, all at once.
+#[derive(Clone, Copy)]
 pub struct Case {
     /// Hosts that send.
     pub senders: u32,
@@ -38,6 +48,32 @@ pub struct Case {
     pub until_ns: u64,
 }
 
+impl Case {
+    /// How many flows there are.
+    pub fn flows(&self) -> usize {
+        (self.senders * self.receivers) as usize
+    }
+
+    /// The number of a flow, by its two hosts.
+    pub fn flow(&self, sender: u32, receiver: u32) -> usize {
+        (sender * self.receivers + receiver - self.senders) as usize
+    }
+
+    /// The links of a host.
+    pub fn links(&self, host: u32) -> Links {
+        Links {
+            up: Some(self.up),
+            down: Some(self.down),
+            socket_buffer: SOCKET_BUFFER,
+            window: self.window,
+            queue: self.queue,
+            jitter: Duration::ZERO,
+            dial_timeout: Duration::from_secs(15),
+            dice: Dice::stream(1, ("host", u64::from(host), "jitter")),
+        }
+    }
+}
+
 /// What became of a flow.
 #[derive(Clone, Copy, Default)]
 pub struct Outcome {
@@ -49,8 +85,8 @@ pub struct Outcome {
 
 fn main() -> ExitCode {
     match parse(std::env::args().skip(1)) {
-        Ok(case) => {
-            for Outcome { seconds, bytes } in des::run(&case) {
+        Ok((backend, case)) => {
+            for Outcome { seconds, bytes } in backend(&case) {
                 println!("{} {bytes}", seconds.map_or("-".into(), |seconds| format!("{seconds:.3}")));
             }
             ExitCode::SUCCESS
@@ -62,7 +98,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn parse(mut words: impl Iterator<Item = String>) -> Result<Case, String> {
+/// What runs a case.
+type Backend = fn(&Case) -> Vec<Outcome>;
+
+fn parse(mut words: impl Iterator<Item = String>) -> Result<(Backend, Case), String> {
+    let mut backend: Backend = des::run;
     let (mut bytes, mut up, mut down, mut rtt) = (None, None, None, None);
     let mut case = Case {
         senders: 1,
@@ -78,7 +118,8 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Case, String> {
     while let Some(word) = words.next() {
         let value = words.next().ok_or(format!("{word} wants a value"))?;
         match word.as_str() {
-            "--backend" if value == "des" => (),
+            "--backend" if value == "des" => backend = des::run,
+            "--backend" if value == "turmoil" => backend = turmoil::run,
             "--backend" => return Err(format!("there is no backend {value}")),
             "--senders" => case.senders = value.parse().map_err(|_| format!("{word}: a whole number"))?,
             "--receivers" => case.receivers = value.parse().map_err(|_| format!("{word}: a whole number"))?,
@@ -92,13 +133,14 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Case, String> {
             _ => return Err(format!("there is no option {word}")),
         }
     }
-    Ok(Case {
+    let case = Case {
         bytes: bytes.ok_or("--bytes is missing")?,
         up: up.ok_or("--up is missing")?,
         down: down.ok_or("--down is missing")?,
         rtt_ns: rtt.ok_or("--rtt is missing")?,
         ..case
-    })
+    };
+    Ok((backend, case))
 }
 
 fn parsed<T: FromStr<Err: std::fmt::Display>>(word: &str, value: &str) -> Result<T, String> {
