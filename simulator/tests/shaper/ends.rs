@@ -9,6 +9,7 @@ use torrentlab_engine::dice::Dice;
 use torrentlab_engine::net::Platform as _;
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_simulator::link::End;
+use torrentlab_simulator::paths::{Effect, Hosts, Rule};
 use torrentlab_simulator::turmoil::net::{Shaped, Stream};
 
 use crate::lab::{Lab, Log, PORT, Seen, addr, at, idle, ms, sink, source};
@@ -322,6 +323,7 @@ proptest! {
         rates in proptest::array::uniform4(prop_oneof![Just(0u64), 50_000u64..5_000_000]),
         (latency, jitter, window) in (5u64..100, 0u64..50, 1_000u32..200_000),
         step in 1usize..50_000,
+        (fault, one_way, from, lasts) in (0u8..3, any::<bool>(), 0u64..1_000, 0u64..3_000),
         tick in prop_oneof![Just(1u64), Just(5)],
     ) {
         let mut lab = Lab::new(tick, latency);
@@ -344,10 +346,21 @@ proptest! {
         let client = lab.host_with(rates[2], rates[3], change, move |platform, log| {
             let acts = dialling.clone();
             async move {
-                let stream = platform.connect(addr(server)).await.unwrap();
+                // A dial is lost where the fault comes first.
+                let stream = loop {
+                    if let Ok(stream) = platform.connect(addr(server)).await {
+                        break stream;
+                    }
+                };
                 talk(platform, log, stream, 1, acts, step).await
             }
         });
+        lab.run_until(ms(from / 5 * 5));
+        let effect = [Effect::Delay(Duration::ZERO), Effect::Block, Effect::Hold][usize::from(fault)];
+        let (from, to) = (Hosts::one(server), Hosts::one(client));
+        let id = lab.world.impose(Rule { from, to, both_ways: !one_way, effect });
+        lab.run_until(at(&lab.sim).since(Instant::ZERO) + ms(lasts / 5 * 5));
+        lab.world.lift(id);
         while lab.log.all().len() < 4 && at(&lab.sim) < Instant::ZERO + Duration::from_secs(120) {
             lab.world.step(&mut lab.sim).unwrap();
         }

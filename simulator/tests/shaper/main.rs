@@ -2,5 +2,6 @@
 
 mod caps;
 mod ends;
+mod faults;
 mod lab;
 mod times;

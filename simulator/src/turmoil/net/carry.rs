@@ -45,6 +45,10 @@ impl Core {
     /// A flow has something to send: it takes its turn on the uplink, unless it is about it.
     fn ready(&mut self, now: Instant, index: u32) {
         let flow = &mut self.flows[index as usize];
+        if flow.sender.stopped {
+            self.wait_for_path(now, index);
+        }
+        let flow = &mut self.flows[index as usize];
         if flow.sender.state == State::Idle {
             // What comes after a pause meets other traffic on its path.
             flow.sender.run = 0;
@@ -52,7 +56,8 @@ impl Core {
         }
     }
 
-    fn queue(&mut self, now: Instant, index: u32) {
+    /// A flow takes its turn on the uplink.
+    pub(super) fn queue(&mut self, now: Instant, index: u32) {
         let flow = &mut self.flows[index as usize];
         flow.sender.state = State::Queued;
         let host = flow.from;
@@ -107,7 +112,7 @@ impl Core {
             sender.run = 0;
         }
         sender.lands = sender.lands.max(now + flow.latency + sender.jitter);
-        let landing = Landing { flow: index, segment: sender.segment };
+        let landing = Landing::Segment { flow: index, segment: sender.segment };
         flow.held += 1;
         let (to, lands) = (flow.to, sender.lands);
         sender.state = State::Idle;
@@ -142,9 +147,20 @@ impl Core {
         }
     }
 
-    /// A segment reaches the receiver's downlink.
+    /// Something reaches the receiver's downlink.
     pub(super) fn land(&mut self, at: Instant, landing: Landing) {
-        let Landing { flow: index, segment } = landing;
+        match landing {
+            Landing::Segment { flow, segment } => {
+                if !self.is_stopped_short(at, flow, segment) {
+                    self.land_segment(at, flow, segment);
+                }
+                self.release(flow);
+            }
+            Landing::Datagram { host, wire } => _ = self.hosts[host as usize].downlink.land(at, wire),
+        }
+    }
+
+    fn land_segment(&mut self, at: Instant, index: u32, segment: Segment) {
         let flow = &mut self.flows[index as usize];
         let (to, latency) = (flow.to, flow.latency);
         let through = self.hosts[to as usize].downlink.land(at, segment.bytes + self.tcp.header);
@@ -161,7 +177,6 @@ impl Core {
             self.break_at(through + latency, index);
         }
         self.plan_room(to);
-        self.release(index);
     }
 
     fn arrive_end(&mut self, through: Instant, index: u32, end: End) {
@@ -235,7 +250,7 @@ impl Core {
                 flow.sender.state = State::Idle;
                 self.hosts[flow.to as usize].downlink.give_up(index);
             }
-            State::Window => flow.sender.state = State::Idle,
+            State::Window | State::Stopped => flow.sender.state = State::Idle,
             State::Idle | State::Queued | State::Serving => {}
         }
     }

@@ -1,6 +1,6 @@
 //! What the world is made of, and how its time goes on.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use super::downlink::Downlink;
 use super::flow::{Flow, Segment};
 use super::uplink::Uplink;
 use crate::link::{Links, Presence, Tcp};
+use crate::paths::Paths;
 
 /// All hosts, flows and what is under way.
 ///
@@ -34,10 +35,11 @@ pub(super) struct Core {
     pub dials: Vec<Option<Dial>>,
     /// The listeners' ends that nobody has accepted yet, by the addresses of their streams.
     pub named: BTreeMap<(SocketAddr, SocketAddr), u32>,
+    pub paths: Paths,
     /// Everything before this is settled.
     pub now: Instant,
-    events: BinaryHeap<Reverse<(Instant, u64, Event)>>,
-    landings: BinaryHeap<Reverse<(Instant, u64, Landing)>>,
+    events: BinaryHeap<Planned<Event>>,
+    landings: BinaryHeap<Planned<Landing>>,
     /// Keeps things of the same time in order.
     sequence: u64,
     wakers: Vec<Waker>,
@@ -61,6 +63,8 @@ pub(super) struct Host {
     pub uplink: Uplink,
     pub downlink: Downlink,
     pub presence: Presence,
+    /// Whether dials do not reach it.
+    pub hidden: bool,
     pub window: u32,
     pub dial_timeout: Duration,
     pub jitter: Duration,
@@ -71,7 +75,7 @@ pub(super) struct Host {
     pub rung: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Event {
     /// A flow takes in bytes.
     Write { flow: u32, bytes: u32 },
@@ -89,24 +93,45 @@ pub(super) enum Event {
     Dial { dial: u32 },
     /// A dial reaches the other side.
     Syn { dial: u32 },
+    /// A flow that was stopped may go on.
+    Resume { flow: u32 },
+    /// Something else takes time of a host's uplink.
+    Charge { host: u32, wire: u32 },
 }
 
-/// A segment's last byte reaches the receiver's downlink.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Landing {
-    pub flow: u32,
-    pub segment: Segment,
+/// The last byte of something reaches the receiver's downlink.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Landing {
+    Segment { flow: u32, segment: Segment },
+    Datagram { host: u32, wire: u32 },
 }
 
-impl PartialOrd for Landing {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+/// Something planned. Earlier ones come first, and of the same time those that were planned first.
+#[derive(Clone, Copy)]
+struct Planned<T> {
+    at: Instant,
+    sequence: u64,
+    what: T,
+}
+
+impl<T> PartialEq for Planned<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.sequence == other.sequence
+    }
+}
+
+impl<T> Eq for Planned<T> {}
+
+impl<T> PartialOrd for Planned<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Landing {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.flow.cmp(&other.flow)
+impl<T> Ord for Planned<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // The greatest leaves a heap first.
+        (other.at, other.sequence).cmp(&(self.at, self.sequence))
     }
 }
 
@@ -123,6 +148,7 @@ impl Core {
             free: Vec::new(),
             dials: Vec::new(),
             named: BTreeMap::new(),
+            paths: Paths::default(),
             now: Instant::ZERO,
             events: BinaryHeap::new(),
             landings: BinaryHeap::new(),
@@ -141,17 +167,15 @@ impl Core {
 
     /// Settles everything before `to`, the clock of all hosts: who is to be woken.
     pub fn advance(&mut self, to: Instant) -> Calls {
-        while let Some(&Reverse((at, _, event))) = self.events.peek().filter(|Reverse((at, ..))| *at < to) {
+        while let Some(planned) = self.events.peek().copied().filter(|planned| planned.at < to) {
             self.events.pop();
-            self.handle(at, event);
+            self.handle(planned.at, planned.what);
         }
         self.now = to;
         let known = to + self.tick;
-        while let Some(&Reverse((at, _, landing))) =
-            self.landings.peek().filter(|Reverse((at, ..))| *at < known)
-        {
+        while let Some(planned) = self.landings.peek().copied().filter(|planned| planned.at < known) {
             self.landings.pop();
-            self.land(at, landing);
+            self.land(planned.at, planned.what);
         }
         let rung = |host: &mut Host| std::mem::take(&mut host.rung).then(|| Arc::clone(&host.bell));
         let bells = self.hosts.iter_mut().filter_map(rung).collect();
@@ -179,17 +203,19 @@ impl Core {
             Event::Broken { flow } => self.broken(now, flow),
             Event::Dial { dial } => self.dialled(now, dial),
             Event::Syn { dial } => self.syn(now, dial),
+            Event::Resume { flow } => self.resume(now, flow),
+            Event::Charge { host, wire } => _ = self.hosts[host as usize].uplink.charge(now, wire),
         }
     }
 
     pub fn push(&mut self, at: Instant, event: Event) {
         self.sequence += 1;
-        self.events.push(Reverse((at.max(self.now), self.sequence, event)));
+        self.events.push(Planned { at: at.max(self.now), sequence: self.sequence, what: event });
     }
 
     pub fn push_landing(&mut self, at: Instant, landing: Landing) {
         self.sequence += 1;
-        self.landings.push(Reverse((at, self.sequence, landing)));
+        self.landings.push(Planned { at, sequence: self.sequence, what: landing });
     }
 
     /// Has whoever writes to a flow woken when the tick is settled.
@@ -214,6 +240,7 @@ impl Host {
             uplink: Uplink::new(links.up),
             downlink: Downlink::new(links.down, links.queue),
             presence: Presence::Down,
+            hidden: false,
             window: links.window,
             dial_timeout: links.dial_timeout,
             jitter: links.jitter,

@@ -7,6 +7,7 @@ use torrentlab_engine::time::{Duration, Instant};
 use super::core::{Core, Event, Landing};
 use super::flow::{FREE, Flow, Segment};
 use crate::link::{End, Presence};
+use crate::paths::Passage;
 
 /// A connection that is being opened.
 #[derive(Debug)]
@@ -98,14 +99,16 @@ impl Core {
         let &mut Dial { from, to, given_up, .. } = self.dial_of(id);
         let to = to.expect("it has reached somebody");
         let back = now + self.latency_of(to, from);
-        match self.hosts[to as usize].presence {
-            Presence::Up if given_up => self.decide(id, back, Outcome::Refused),
-            Presence::Up => {
+        let passage = self.paths.path(from, to).passage.max(self.paths.path(to, from).passage);
+        let host = &self.hosts[to as usize];
+        let reached = passage == Passage::Open && !host.hidden;
+        match host.presence {
+            Presence::Up if reached && !given_up => {
                 let flow = self.connect(from, to, back);
                 self.decide(id, back, Outcome::Open(flow));
             }
-            Presence::Down => self.decide(id, back, Outcome::Refused),
-            Presence::Silent => {
+            Presence::Up | Presence::Down if reached => self.decide(id, back, Outcome::Refused),
+            _ => {
                 let at = now + self.hosts[from as usize].dial_timeout;
                 self.decide(id, at, Outcome::TimedOut);
             }
@@ -147,8 +150,8 @@ impl Core {
     }
 
     /// A latency of less than a tick could not be kept.
-    fn latency_of(&self, from: u32, to: u32) -> Duration {
-        (self.latency)(from, to).max(self.tick)
+    pub(super) fn latency_of(&self, from: u32, to: u32) -> Duration {
+        ((self.latency)(from, to) + self.paths.path(from, to).delay).max(self.tick)
     }
 
     /// The application sends no more on `flow`: the other side reads the end behind what was taken in.
@@ -188,7 +191,7 @@ impl Core {
             self.give_up(index);
             self.flows[index as usize ^ 1].receiver.close();
             if let Some(how) = how {
-                self.send_end(index, how);
+                self.send_end(self.now, index, how);
             }
             self.wake_writer(index);
             self.release(index);
@@ -196,13 +199,13 @@ impl Core {
     }
 
     /// Sends word that the sender's end of a flow is gone, behind everything that is on its way.
-    fn send_end(&mut self, index: u32, how: End) {
+    pub(super) fn send_end(&mut self, now: Instant, index: u32, how: End) {
         let flow = &mut self.flows[index as usize];
         flow.held += 1;
-        let left = self.hosts[flow.from as usize].uplink.charge(self.now, self.tcp.header);
+        let left = self.hosts[flow.from as usize].uplink.charge(now, self.tcp.header);
         self.hosts[flow.to as usize].downlink.expect(self.tcp.header);
         flow.sender.lands = flow.sender.lands.max(left + flow.latency);
         let segment = Segment { bytes: 0, end: Some(how) };
-        self.push_landing(self.flows[index as usize].sender.lands, Landing { flow: index, segment });
+        self.push_landing(self.flows[index as usize].sender.lands, Landing::Segment { flow: index, segment });
     }
 }

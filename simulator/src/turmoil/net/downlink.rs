@@ -97,9 +97,19 @@ impl Downlink {
         self.outstanding += u64::from(wire);
     }
 
+    /// Something that was expected is lost or held up.
+    pub fn expect_no_more(&mut self, wire: u32) {
+        self.outstanding -= u64::from(wire);
+    }
+
+    /// How long the link needs for `bytes`.
+    pub fn time_of(&self, bytes: u32) -> Duration {
+        time_of(self.rate, bytes)
+    }
+
     /// A segment that was expected lands at `at`, in order: when it is through.
     pub fn land(&mut self, at: Instant, wire: u32) -> Instant {
-        self.free = self.free.max(at) + time_of(self.rate, wire);
+        self.free = self.free.max(at) + self.time_of(wire);
         self.landed.push_back((self.free, wire));
         self.free
     }

@@ -5,6 +5,7 @@ use std::task::Waker;
 
 use torrentlab_engine::time::{Duration, Instant};
 
+use super::fault::Stop;
 use crate::link::{End, Tcp};
 
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(super) struct Flow {
     pub opens: Instant,
     pub sender: Sender,
     pub receiver: Receiver,
+    /// What is known of it while its path is blocked or held, or that of its acknowledgements.
+    pub stop: Option<Box<Stop>>,
     /// Streams, events and landings that name this flow; [`FREE`] where there is none.
     pub held: u32,
 }
@@ -50,6 +53,8 @@ pub(super) struct Sender {
     /// The jitter of this run of segments, and its bytes so far.
     pub jitter: Duration,
     pub run: u32,
+    /// Whether its path is blocked or held, or that of its acknowledgements.
+    pub stopped: bool,
     /// The application has said that no more comes.
     pub shut: bool,
     /// Nobody takes the bytes any more.
@@ -87,6 +92,8 @@ pub(super) enum State {
     Window,
     /// A segment waits for room before the receiver's downlink.
     Room,
+    /// The path is blocked or held.
+    Stopped,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,7 +111,7 @@ impl Flow {
             waiting: 0,
             ending: None,
             segment: Segment { bytes: 0, end: None },
-            cwnd: (u64::from(tcp.mss) * u64::from(tcp.initial_window)).clamp(u64::from(tcp.mss), window),
+            cwnd: initial_window(window, tcp),
             window,
             in_flight: 0,
             credits: VecDeque::new(),
@@ -112,6 +119,7 @@ impl Flow {
             lands: Instant::ZERO,
             jitter: Duration::ZERO,
             run: 0,
+            stopped: false,
             shut: false,
             broken: false,
             waker: None,
@@ -125,14 +133,14 @@ impl Flow {
             withheld: VecDeque::new(),
             waker: None,
         };
-        Self { from, to, latency, opens, sender, receiver, held: 1 }
+        Self { from, to, latency, opens, sender, receiver, stop: None, held: 1 }
     }
 
     /// A segment is through at `through`: it can be read then, and its acknowledgement is back a latency later. What
     /// the application leaves unread beyond the window is acknowledged when it has read on.
     pub fn arrive(&mut self, through: Instant, bytes: u32) {
         let Receiver { arrived, unread, withheld, .. } = &mut self.receiver;
-        let full = *unread > self.sender.window;
+        let full = *unread > self.sender.window || self.sender.stopped;
         arrived.push_back((through, bytes));
         *unread += u64::from(bytes);
         if full || !withheld.is_empty() {
@@ -144,7 +152,7 @@ impl Flow {
 
     /// The application has read `bytes`.
     pub fn read(&mut self, now: Instant, bytes: u64) {
-        let Receiver { arrived, unread, withheld, .. } = &mut self.receiver;
+        let Receiver { arrived, unread, .. } = &mut self.receiver;
         *unread -= bytes;
         let mut rest = bytes;
         while rest > 0 {
@@ -156,11 +164,15 @@ impl Flow {
                 arrived.pop_front();
             }
         }
-        if withheld.is_empty() || *unread > self.sender.window {
-            return;
+        if *unread <= self.sender.window && !self.sender.stopped {
+            self.acknowledge_withheld(now + self.latency);
         }
-        for (through, bytes) in withheld.drain(..) {
-            self.sender.credits.push_back((through.max(now) + self.latency, bytes));
+    }
+
+    /// What was not acknowledged for want of room or of a path is so at `at`, or a latency after it came.
+    pub fn acknowledge_withheld(&mut self, at: Instant) {
+        for (through, bytes) in self.receiver.withheld.drain(..) {
+            self.sender.credits.push_back((at.max(through + self.latency), bytes));
         }
     }
 }
@@ -187,10 +199,31 @@ impl Sender {
         self.window
     }
 
+    /// Whether TCP's retransmission timer runs.
+    pub fn waits_for_acknowledgement(&self) -> bool {
+        self.in_flight > 0 || self.is_backlogged()
+    }
+
+    /// Bytes that were lost wait again.
+    pub fn send_again(&mut self, lost: u64) {
+        self.in_flight -= lost;
+        self.buffered += lost;
+        self.waiting += lost;
+    }
+
+    /// "The congestion window after a retransmission time-out" is small again (RFC 5681): here the initial one.
+    pub fn restart(&mut self, tcp: &Tcp) {
+        self.cwnd = initial_window(self.window, tcp);
+    }
+
     /// Takes the next segment, if there is one and the window lets it go.
     pub fn cut(&mut self, now: Instant, mss: u32) -> Option<Segment> {
         self.take_credits(now);
         self.state = State::Idle;
+        if self.stopped && self.is_backlogged() {
+            self.state = State::Stopped;
+            return None;
+        }
         if self.waiting == 0 {
             return self.ending.take().map(|end| Segment { bytes: 0, end: Some(end) });
         }
@@ -231,4 +264,9 @@ impl Sender {
             self.cwnd = (self.cwnd + u64::from(bytes)).min(self.window);
         }
     }
+}
+
+fn initial_window(window: u64, tcp: &Tcp) -> u64 {
+    let mss = u64::from(tcp.mss);
+    (mss * u64::from(tcp.initial_window)).clamp(mss, window)
 }

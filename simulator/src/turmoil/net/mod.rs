@@ -3,8 +3,10 @@
 mod carry;
 mod clock;
 mod core;
+mod datagram;
 mod dial;
 mod downlink;
+mod fault;
 mod flow;
 mod platform;
 mod stream;
@@ -17,8 +19,10 @@ use ::turmoil::{Builder, Sim};
 use torrentlab_engine::time::Duration;
 
 use crate::link::{End, Links, Presence, Tcp};
+use crate::paths::{Rule, RuleId};
 use core::{Core, Host};
 
+pub use datagram::Udp;
 pub use platform::{Listener, Shaped};
 pub use stream::Stream;
 
@@ -89,6 +93,22 @@ impl World {
     /// silence, and then nobody answers a dial either. Call between steps, before the host is crashed.
     pub fn leave(&self, host: u32, how: Option<End>) {
         self.core().leave(host, how);
+    }
+
+    /// Has dials to `host` be lost from now on, or arrive again (a NAT before it). What is open stays so.
+    pub fn hide(&self, host: u32, hidden: bool) {
+        self.core().hosts[host as usize].hidden = hidden;
+    }
+
+    /// Puts a rule in force. Call between steps. [`Effect::Lose`](crate::paths::Effect::Lose) does nothing here: turmoil
+    /// is no place for loss on TCP.
+    pub fn impose(&self, rule: Rule) -> RuleId {
+        self.core().impose(rule)
+    }
+
+    /// Takes a rule out of force, if it is in force. Call between steps.
+    pub fn lift(&self, id: RuleId) {
+        self.core().lift(id);
     }
 
     /// The platform of a driver that runs on `host`.

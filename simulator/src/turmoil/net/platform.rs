@@ -13,6 +13,7 @@ use torrentlab_engine::net::Platform;
 use torrentlab_engine::time::{Duration, Instant};
 
 use super::clock::{self, std_span};
+use super::datagram::Udp;
 use super::dial::Outcome;
 use super::{Stream, World};
 use crate::turmoil::storage::Store;
@@ -75,8 +76,7 @@ impl Shaped {
 impl Platform for Shaped {
     type Stream = Stream;
     type Listener = Listener;
-    /// Datagrams are few and small (the tracker's): they pass the links unshaped.
-    type Udp = UdpSocket;
+    type Udp = Udp;
 
     fn now(&self) -> Instant {
         clock::now()
@@ -137,16 +137,30 @@ impl Platform for Shaped {
         Ok(Stream::new(self.world.clone(), inner, flow))
     }
 
-    async fn bind_udp(&self, addr: SocketAddr) -> io::Result<UdpSocket> {
-        UdpSocket::bind(addr).await
+    async fn bind_udp(&self, addr: SocketAddr) -> io::Result<Udp> {
+        Ok(Udp::new(UdpSocket::bind(addr).await?))
     }
 
-    async fn send_to(&self, socket: &UdpSocket, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
-        socket.send_to(datagram, to).await.map(drop)
+    async fn send_to(&self, socket: &Udp, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
+        let arrives = self.world.core().send_datagram(self.now(), self.host, to, datagram.len());
+        match arrives {
+            Some(arrives) => socket.send(arrives, datagram, to).await,
+            None => Ok(()),
+        }
     }
 
-    async fn recv_from(&self, socket: &UdpSocket, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        socket.recv_from(buf).await
+    async fn recv_from(&self, socket: &Udp, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        loop {
+            if let Some(datagram) = socket.take(self.now(), buf) {
+                return Ok(datagram);
+            }
+            let next = socket.next();
+            select! {
+                biased;
+                came = socket.receive() => came?,
+                () = self.sleep_until(next.unwrap_or(Instant::NEVER)), if next.is_some() => {}
+            }
+        }
     }
 
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {

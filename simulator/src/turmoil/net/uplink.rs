@@ -46,6 +46,11 @@ impl Uplink {
         self.rate = rate;
     }
 
+    /// How long the link needs for `bytes`.
+    pub fn time_of(&self, bytes: u32) -> Duration {
+        time_of(self.rate, bytes)
+    }
+
     /// Wire bytes that have begun to leave by `now`.
     pub fn sent(&mut self, now: Instant) -> u64 {
         self.send_acks(now);
@@ -96,7 +101,7 @@ impl Uplink {
 
     fn spend(&mut self, now: Instant, wire: u32) {
         self.sent += u64::from(wire);
-        self.free = self.free.max(now) + time_of(self.rate, wire);
+        self.free = self.free.max(now) + self.time_of(wire);
     }
 }
 
