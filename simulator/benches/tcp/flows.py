@@ -39,8 +39,12 @@ def send(nth, flow, results):
     result["began_ns"] = time.monotonic_ns()
     stream.connect((address(flow.receiver), PORT))
     payload, left = bytes(1 << 18), flow.bytes
-    while left:
-        left -= stream.send(memoryview(payload)[:left])
+    try:
+        while left:
+            left -= stream.send(memoryview(payload)[:left])
+    except ConnectionError:
+        # The receiver's time is over.
+        return
     stream.recv(1)
     info = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
     result["retransmitted"] = struct.unpack_from("I", info, TCP_INFO_TOTAL_RETRANS)[0]
@@ -67,7 +71,7 @@ def play(host, flows, seconds, pipe):
     threads += [threading.Thread(target=send, args=(nth, flow, results)) for nth, flow in outgoing]
     pipe.send(b"ready")
     pipe.recv(16)
-    namespaces.urgent()
+    namespaces.urgent(10)
     end = time.monotonic() + seconds
     for thread in threads:
         thread.daemon = True

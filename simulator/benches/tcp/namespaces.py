@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import time
 
 PORT = 6881
@@ -45,20 +46,24 @@ def spawn(work):
         return pid, ours
     try:
         ours.close()
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        die_with_parent()
         if libc.unshare(CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), "a network namespace needs root")
         work(theirs)
         os._exit(0)
     except BaseException as error:
-        print(f"in a namespace: {error!r}", flush=True)
+        print(f"in a namespace: {error!r}", file=sys.stderr, flush=True)
         os._exit(1)
 
 
-def urgent():
+def die_with_parent():
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def urgent(priority):
     """Ahead of whatever else the machine does, where that is allowed."""
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     except PermissionError:
         pass
 
@@ -93,8 +98,8 @@ def lay_cable(one, other):
 
 
 class Hub:
-    """The latency, and every host's downlink FIFO. Virtual clocks in whole nanoseconds: a
-    packet's times follow from when it came, not from when this process gets to it."""
+    """The latency, and every host's downlink FIFO. Its clocks are virtual, in whole nanoseconds: a packet's times follow
+    from when it came and from those before it, not from when this process gets to them."""
 
     def __init__(self, links, latency_ns):
         self.links, self.latency_ns = links, latency_ns
@@ -129,7 +134,7 @@ class Hub:
 
     def run(self, files, pipes):
         """Until every pipe has something to say."""
-        urgent()
+        urgent(20)
         silent = {pipe.fileno() for pipe in pipes}
         while silent:
             now = time.monotonic_ns()

@@ -9,7 +9,7 @@
 //! A line for each flow: seconds from the dial until the receiver has all bytes (`-` when it has not), and the bytes
 //! that it has. Every sender sends to every receiver; all links are the same.
 
-mod des;
+pub mod des;
 mod turmoil;
 
 use std::process::ExitCode;

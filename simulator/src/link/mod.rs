@@ -3,8 +3,10 @@
 //! A message waits in its connection's **socket buffer**; the connection's **window** (slow start from the initial
 //! window up to the receive window) lets a chunk go, usually a whole block; the **uplink** serves the chunks of all
 //! flows at once, as segments that take turns would; after the **latency** the **downlink** takes chunks in, first
-//! come, first served. When it has, the message is delivered, an acknowledgement costs the receiver's uplink its
-//! bytes, and one latency later the window has the chunk's bytes back.
+//! come, first served. When it has, the message is delivered, and acknowledgements cost the receiver's
+//! uplink their bytes. One latency after a chunk's first segments were through the window has its bytes back; later
+//! where the sender's uplink is faster than they came, so that what is sent next is never ahead of the acknowledgements
+//! of single segments.
 //!
 //! Nothing is lost. A chunk that would find more than `queue` bytes before the receiver's downlink waits at its sender
 //! and asks again in turn: what TCP comes to when flows share a full buffer.
@@ -12,6 +14,8 @@
 //! **Small messages** on an idle flow, up to a segment of them, cost both links their bytes like everything else, but
 //! they neither ask for room nor take any of the window, and one that finds the downlink idle is through as it lands.
 //! They are most of all messages, and these rules would hardly ever delay one.
+//!
+//! `docs/reference/links.md` has formula and source of each part, and compares the times of flows with those of Linux.
 //!
 //! All times are whole nanoseconds and every rounding is in favour of the cap: the bytes that leave or enter a host in
 //! `[a, b]` are at most rate · (b - a) and one chunk for each active flow.
