@@ -90,6 +90,20 @@ fn each_end_may_close_by_itself() {
 }
 
 #[test]
+fn who_has_closed_before_it_goes_says_so_once() {
+    let mut lab = Lab::new(1, 50);
+    let server = lab.host(RATE, 0, sink);
+    let client = lab.host(RATE, 0, move |platform, _| async move {
+        drop(platform.connect(addr(server)).await.unwrap());
+        std::future::pending().await
+    });
+    lab.run_until(ms(1_000));
+    lab.world.leave(client, Some(End::Close));
+    lab.run_until(ms(2_000));
+    assert_eq!(lab.world.wire_bytes(client), (80, 40), "a dial and an end go out, an end comes back");
+}
+
+#[test]
 fn a_host_that_dies_resets_its_connections_or_falls_silent() {
     for (how, told) in [(Some(End::Reset), Some(RESET)), (Some(End::Close), Some(CLOSED)), (None, None)] {
         let mut lab = Lab::new(1, 50);

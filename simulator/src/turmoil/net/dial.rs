@@ -190,7 +190,7 @@ impl Core {
             flow.held += 1;
             self.give_up(index);
             self.flows[index as usize ^ 1].receiver.close();
-            if let Some(how) = how {
+            if let Some(how) = how.filter(|_| !self.flows[index as usize].sender.ended) {
                 self.send_end(self.now, index, how);
             }
             self.wake_writer(index);

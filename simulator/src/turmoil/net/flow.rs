@@ -36,6 +36,8 @@ pub(super) struct Sender {
     pub waiting: u64,
     /// How it ends when those are gone.
     pub ending: Option<End>,
+    /// Whether its end has begun to leave.
+    pub ended: bool,
     /// The segment on the uplink or waiting for room, where `state` says that there is one.
     pub segment: Segment,
     /// Bytes that may be in flight: the congestion window, which slow start opens up to `window`.
@@ -110,6 +112,7 @@ impl Flow {
             buffered: 0,
             waiting: 0,
             ending: None,
+            ended: false,
             segment: Segment { bytes: 0, end: None },
             cwnd: initial_window(window, tcp),
             window,
@@ -225,7 +228,9 @@ impl Sender {
             return None;
         }
         if self.waiting == 0 {
-            return self.ending.take().map(|end| Segment { bytes: 0, end: Some(end) });
+            let end = self.ending.take()?;
+            self.ended = true;
+            return Some(Segment { bytes: 0, end: Some(end) });
         }
         let bytes = self.waiting.min(u64::from(mss));
         if self.in_flight + bytes > self.cwnd {
