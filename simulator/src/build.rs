@@ -211,6 +211,7 @@ fn tcp(scenario: &Scenario) -> Tcp {
         header: size(network.header),
         segments_per_ack: network.segments_per_ack,
         initial_window: network.initial_window.max(1),
+        head_of_line: network.head_of_line,
     }
 }
 

@@ -57,6 +57,9 @@ pub struct Network {
     pub segments_per_ack: u32,
     /// Segments that a new connection may have in flight (RFC 6928).
     pub initial_window: u32,
+    /// Whether a message waits behind everything that its own connection has queued to send. `false` lets small messages
+    /// overtake the blocks in their socket buffer: no TCP does, and it is there to show what that waiting costs.
+    pub head_of_line: bool,
     /// One-way latency between any two hosts on top of what their own links have, drawn for each pair.
     pub latency: Draw,
 }
@@ -91,6 +94,7 @@ impl Default for Network {
             header: Size::from_bytes(52),
             segments_per_ack: 2,
             initial_window: 10,
+            head_of_line: true,
             latency: Draw::Fixed(Span::ZERO),
         }
     }

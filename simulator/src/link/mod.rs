@@ -59,6 +59,9 @@ pub struct Tcp {
     pub segments_per_ack: u32,
     /// Segments that a new connection may have in flight (RFC 6928).
     pub initial_window: u32,
+    /// Whether a message waits behind everything that its own connection has queued, as in every TCP. Without, messages
+    /// that make no room overtake what does in the socket buffer.
+    pub head_of_line: bool,
 }
 
 impl Tcp {
@@ -319,7 +322,13 @@ impl<M> Network<M> {
     pub fn send(&mut self, host: u32, conn: ConnId, message: M, bytes: u32, room: u32) -> bool {
         let Some(index) = self.flow_of(host, conn) else { return false };
         let flow = &mut self.flows[index as usize];
-        flow.waiting.push(&mut self.messages, Queued { message, bytes, room });
+        let queued = Queued { message, bytes, room };
+        if self.tcp.head_of_line || room > 0 {
+            flow.waiting.push(&mut self.messages, queued);
+        } else {
+            let begun = usize::from(flow.head_sent > 0);
+            flow.waiting.insert_before(&mut self.messages, begun, queued, |other| other.room > 0);
+        }
         flow.waiting_bytes += bytes;
         flow.waiting_room += room;
         if flow.state == State::Idle {

@@ -98,6 +98,29 @@ impl Fifo {
         self.push_slot(pool, index);
     }
 
+    /// Adds `value` before the first behind the first `skip` that `later` holds for, or at the back.
+    pub fn insert_before<T>(
+        &mut self,
+        pool: &mut Pool<T>,
+        skip: usize,
+        value: T,
+        later: impl Fn(&T) -> bool,
+    ) {
+        let (mut before, mut next, mut nth) = (NIL, self.head, 0);
+        while next != NIL && (nth < skip || !later(pool.get(next))) {
+            (before, next, nth) = (next, pool.slots[next as usize].next, nth + 1);
+        }
+        let index = pool.insert(value);
+        pool.slots[index as usize].next = next;
+        match before {
+            NIL => self.head = index,
+            before => pool.slots[before as usize].next = index,
+        }
+        if next == NIL {
+            self.tail = index;
+        }
+    }
+
     /// Adds a value that is in the pool already, at the back.
     pub fn push_slot<T>(&mut self, pool: &mut Pool<T>, index: u32) {
         pool.slots[index as usize].next = NIL;
@@ -205,6 +228,17 @@ mod tests {
         assert_eq!(a.remove_first(&mut pool, 0, |&v| v == 4), Some(4));
         assert_eq!(a.remove_first(&mut pool, 3, |&v| v == 2), None, "the first three are passed over");
         assert_eq!(a.remove_first(&mut pool, 0, |&v| v == 0), Some(0));
+        a.insert_before(&mut pool, 1, 8, |&v| v >= 1);
+        assert_eq!(a.remove_first(&mut pool, 1, |_| true), Some(8), "behind the first");
+        a.insert_before(&mut pool, 0, 9, |&v| v > 100);
+        a.insert_before(&mut pool, 0, 0, |&v| v == 1);
+        assert_eq!(a.remove_first(&mut pool, 0, |_| true), Some(0), "before the first");
+        assert_eq!(a.remove_first(&mut pool, 3, |_| true), Some(9), "at the back");
+        let mut front = Fifo::default();
+        front.prepend(&mut pool, Fifo::default());
+        front.push(&mut pool, 1);
+        a.remove_first(&mut pool, 0, |&v| v == 1);
+        a.prepend(&mut pool, front);
         a.move_front(&mut pool, &mut b);
         a.push(&mut pool, 9);
         let drain =

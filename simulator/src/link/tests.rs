@@ -8,7 +8,7 @@ use torrentlab_engine::dice::Dice;
 
 const KB: u64 = 1_000;
 const BLOCK: u32 = 16 * 1024 + 13;
-const TCP: Tcp = Tcp { mss: 1460, header: 40, segments_per_ack: 2, initial_window: 10 };
+const TCP: Tcp = Tcp { mss: 1460, header: 40, segments_per_ack: 2, initial_window: 10, head_of_line: true };
 
 struct Lab {
     net: Network<u32>,
@@ -209,23 +209,40 @@ fn flows_of_one_uplink_get_equal_shares() {
     assert!((285..=297).contains(&blocks.iter().sum::<usize>()), "5 MB less headers: {blocks:?}");
 }
 
-#[test]
-fn a_small_message_passes_other_flows_but_not_its_own() {
+/// How long a HAVE takes on an idle flow beside ten busy ones, and how long on one of the busy flows.
+fn small_messages_take(head_of_line: bool) -> [Duration; 2] {
     let mut lab = Lab::new(20);
+    lab.net = Network::new(Tcp { head_of_line, ..TCP });
     let from = lab.host(100 * KB, 0);
     let to: Vec<u32> = (0..11).map(|_| lab.host(0, 0)).collect();
     let conns: Vec<ConnId> = to.iter().map(|&to| lab.connect(from, to)).collect();
     for &conn in &conns[..10] {
-        (0..2).for_each(|nth| lab.send(from, conn, nth, BLOCK));
+        (0..3).for_each(|nth| lab.send(from, conn, nth, BLOCK));
     }
     let start = lab.now;
     lab.say(from, conns[10], 77, 9);
     lab.say(from, conns[0], 78, 9);
+    lab.say(from, conns[0], 79, 17);
     lab.run();
-    let when = |message| lab.came.iter().find(|&&(_, _, m)| m == message).unwrap().0.since(start);
-    // 49 bytes at an eleventh of 100 kB/s, and the latency; behind its own flow's blocks, 3.3 s.
-    assert_eq!(when(77).as_nanos(), 20_000_000 + 11 * 490_000);
-    assert!(when(78) > ms(3_000), "{:?}", when(78));
+    let messages: Vec<u32> =
+        lab.came.iter().filter(|came| came.1 == to[0]).map(|&(_, _, message)| message).collect();
+    let expected = if head_of_line { [0, 1, 2, 78, 79] } else { [0, 78, 79, 1, 2] };
+    assert_eq!(messages, expected);
+    [77, 78].map(|message| lab.came.iter().find(|&&(_, _, m)| m == message).unwrap().0.since(start))
+}
+
+#[test]
+fn a_small_message_passes_other_flows_but_not_its_own() {
+    let [idle, busy] = small_messages_take(true);
+    // 49 bytes at an eleventh of 100 kB/s, and the latency; behind its own flow's three blocks, 5 s.
+    assert_eq!(idle.as_nanos(), 20_000_000 + 11 * 490_000);
+    assert!(busy > ms(4_900), "{busy:?}");
+}
+
+#[test]
+fn a_small_message_passes_other_flows_but_not_its_own_negative() {
+    let [_, busy] = small_messages_take(false);
+    assert!(busy < ms(2_000), "behind the block that has begun to leave: {busy:?}");
 }
 
 #[test]

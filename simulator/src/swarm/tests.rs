@@ -78,7 +78,7 @@ fn seen(how: Departure) -> Vec<(f64, String)> {
     let config = SwarmConfig {
         seed: 1,
         content: Content::Synthetic(Geometry::new(1 << 20, 1 << 18).unwrap()),
-        tcp: Tcp { mss: 1460, header: 40, segments_per_ack: 0, initial_window: 10 },
+        tcp: Tcp { mss: 1460, header: 40, segments_per_ack: 0, initial_window: 10, head_of_line: true },
         pair_latency: Draw::Fixed(Span::ZERO),
         tracker: TrackerConfig::default(),
         tracker_latency: Draw::Fixed(Span::ZERO),

@@ -12,7 +12,8 @@ use torrentlab_simulator::link::{Links, Tcp};
 use torrentlab_simulator::turmoil::net::{Shaped, Stream, World};
 use turmoil::Sim;
 
-pub const TCP: Tcp = Tcp { mss: 1460, header: 40, segments_per_ack: 2, initial_window: 10 };
+pub const TCP: Tcp =
+    Tcp { mss: 1460, header: 40, segments_per_ack: 2, initial_window: 10, head_of_line: true };
 pub const PORT: u16 = 6881;
 
 /// Bytes that an application read.
