@@ -421,6 +421,13 @@ fn sizes_and_numbers_are_sane() {
        |                 ^^^^^^^^
     hint: write "17 KiB" or more: a block must fit
     "##);
+    assert_snapshot!(error_with(r#"up = "400 kbit/s""#, "up = \"400 kbit/s\"\nloss = \"11%\""), @r##"
+    my.toml:19:8: a loss of 11% stops TCP: time-outs rule
+       |
+    19 | loss = "11%"
+       |        ^^^^^
+    hint: write "10%" or less
+    "##);
     assert_snapshot!(error_with("[content]", "record.sample = \"1 us\"\n[content]"), @r##"
     my.toml:4:17: samples are at least 10 ms apart
       |

@@ -244,6 +244,7 @@ mod tests {
             window: 0,
             queue: 0,
             jitter: Duration::ZERO,
+            loss: 0,
             dial_timeout: Duration::ZERO,
             dice: Dice::stream(1, ("host", 0, "jitter")),
         };

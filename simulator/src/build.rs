@@ -153,6 +153,7 @@ fn plan(
             window: size(links.window),
             queue: size(links.queue),
             jitter: span(links.jitter),
+            loss: links.loss.ppm(),
             dial_timeout: span(class.limits.dial_timeout),
             dice: dice("jitter"),
         },

@@ -3,10 +3,13 @@
 use super::rules::{Check, Checked};
 use crate::draw::{InitialPieces, Slots, Stay};
 use crate::schema::{Arrival, Behaviour, HostClass, Limits, Links, Peers};
-use crate::units::Size;
+use crate::units::{Percent, Size};
 
 /// A block of 16 KiB with its header must fit.
 const MIN_SOCKET_BUFFER: Size = Size::from_kib(17);
+
+/// Beyond, CUBIC's mean window is less than four segments: too few for fast retransmit, and the model's formula fails.
+const MAX_LOSS: Percent = Percent::from_ppm(100_000);
 
 impl Check<'_> {
     pub(super) fn class(&self, path: &str, class: &HostClass) -> Checked {
@@ -79,6 +82,9 @@ impl Check<'_> {
         )?;
         self.flows(links.down, &format!("{path}.down"), "write a rate such as \"8 Mbit/s\"")?;
         self.draw(&links.latency, &format!("{path}.latency"))?;
+        let message = format!("a loss of {} stops TCP: time-outs rule", links.loss);
+        let hint = format!("write \"{MAX_LOSS}\" or less");
+        self.require(links.loss.ppm() <= MAX_LOSS.ppm(), &format!("{path}.loss"), message, hint)?;
         let segment = Size::from_bytes(
             self.scenario.network.mss.bytes().saturating_add(self.scenario.network.header.bytes()),
         );

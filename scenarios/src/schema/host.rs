@@ -103,6 +103,11 @@ pub struct Links {
     /// Each delivery is late by up to so much more, drawn each time; order is kept.
     #[serde(default = "no_time")]
     pub jitter: Span,
+    /// Packets lost at random on the way in or out, at most 10%. A flow between two hosts loses on both links. TCP sends
+    /// them again: what comes behind in the same connection waits for that, and the connection's window is what CUBIC
+    /// keeps at such a loss (RFC 9438, section 5.1). See [links](links.md).
+    #[serde(default = "nothing")]
+    pub loss: Percent,
     /// Bytes that wait in a connection's socket buffer to be sent. A choke or cancel no longer takes back what is
     /// in there. The default holds three blocks.
     #[serde(default = "kib_64")]
@@ -248,6 +253,10 @@ fn twenty_ms() -> Draw {
 
 fn no_time() -> Span {
     Span::ZERO
+}
+
+fn nothing() -> Percent {
+    Percent::from_ppm(0)
 }
 
 fn kib_64() -> Size {

@@ -21,7 +21,8 @@ use torrentlab_scenarios::units::{Rate, Size, Span};
 use torrentlab_simulator::link::{Links, Tcp};
 
 /// As the scenario's defaults have it.
-pub const TCP: Tcp = Tcp { mss: 1448, header: 52, segments_per_ack: 2, initial_window: 10, head_of_line: true };
+pub const TCP: Tcp =
+    Tcp { mss: 1448, header: 52, segments_per_ack: 2, initial_window: 10, head_of_line: true };
 /// Bytes that wait in a connection's socket buffer.
 pub const SOCKET_BUFFER: u32 = 64 << 10;
 
@@ -68,6 +69,7 @@ impl Case {
             window: self.window,
             queue: self.queue,
             jitter: Duration::ZERO,
+            loss: 0,
             dial_timeout: Duration::from_secs(15),
             dice: Dice::stream(1, ("host", u64::from(host), "jitter")),
         }

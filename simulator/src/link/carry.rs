@@ -163,6 +163,10 @@ impl<M> Network<M> {
         queue: &mut Queue<E>,
         notices: &mut Vec<Notice>,
     ) {
+        let Flow { lossy, .. } = self.flows[self.chunks.get(id).flow as usize];
+        if lossy {
+            self.lose_segments(now, id, queue);
+        }
         let chunk = self.chunks.get_mut(id);
         let (index, bytes, wire, kind) = (chunk.flow, chunk.bytes, chunk.wire, chunk.kind);
         let mut messages = std::mem::take(&mut chunk.messages);
@@ -191,8 +195,7 @@ impl<M> Network<M> {
             _ => _ = self.chunks.remove(id),
         }
         if let (true, Kind::End(how)) = (open, kind) {
-            self.end(now, index ^ 1, None, queue);
-            notices.push(Notice::Closed { host: to, conn, how });
+            self.end_told(now, index, how, queue, notices);
         }
         if kind == Kind::Data {
             self.admit(now, to, queue);

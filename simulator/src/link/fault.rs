@@ -83,7 +83,7 @@ impl<M> Network<M> {
                     }
                 }
                 Effect::Delay(by) => self.set_latency(index, |latency| latency + by),
-                Effect::Lose(_) => (),
+                Effect::Lose(_) => self.set_loss(index),
             }
         }
         id
@@ -105,7 +105,7 @@ impl<M> Network<M> {
                     self.plan_resume(now, index ^ 1, queue);
                 }
                 Effect::Delay(by) => self.set_latency(index, |latency| latency.saturating_sub(by)),
-                Effect::Lose(_) => (),
+                Effect::Lose(_) => self.set_loss(index),
             }
         }
     }
@@ -124,6 +124,8 @@ impl<M> Network<M> {
         let flow = &mut self.flows[index as usize];
         flow.latency = change(flow.latency);
         flow.room = self.hosts[flow.to as usize].links.room(flow.latency);
+        self.set_loss(index);
+        self.set_loss(index ^ 1);
     }
 
     /// What lies between the two ends of a flow, in its direction.
@@ -273,7 +275,7 @@ impl<M> Network<M> {
         queue.push(at, NetEvent::Resume(index).into());
     }
 
-    fn rtt(&self, index: u32) -> Duration {
+    pub(super) fn rtt(&self, index: u32) -> Duration {
         self.flows[index as usize].latency + self.flows[index as usize ^ 1].latency
     }
 

@@ -16,6 +16,8 @@ pub struct Flow {
     pub open: bool,
     /// Whether it is stopped by what faults do to the path of either direction.
     pub stopped: bool,
+    /// Whether packets of it get lost, or did.
+    pub lossy: bool,
     /// What it is doing.
     pub state: State,
     /// Events that name it or its chunks.

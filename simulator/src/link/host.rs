@@ -22,9 +22,11 @@ pub struct Links {
     pub queue: u32,
     /// What is sent is late by up to so much, drawn each time.
     pub jitter: Duration,
+    /// Packets lost on the way in or out, of a million.
+    pub loss: u32,
     /// How long a dial waits for an answer.
     pub dial_timeout: Duration,
-    /// What jitter is drawn from.
+    /// What jitter and loss are drawn from.
     pub dice: Dice,
 }
 
@@ -63,7 +65,9 @@ pub struct HostLinks {
     pub window: u32,
     pub queue: u32,
     pub dial_timeout: Duration,
-    jitter: Option<Box<(Duration, Dice)>>,
+    jitter: Duration,
+    pub loss: u32,
+    pub dice: Box<Dice>,
 }
 
 impl HostLinks {
@@ -79,10 +83,10 @@ impl HostLinks {
 
 impl Host {
     pub fn new(links: Links, segment: u32) -> Self {
-        let Links { up, down, socket_buffer, window, queue, jitter, dial_timeout, dice } = links;
-        let jitter = (jitter > Duration::ZERO).then(|| Box::new((jitter, dice)));
+        let Links { up, down, socket_buffer, window, queue, jitter, loss, dial_timeout, dice } = links;
+        let dice = Box::new(dice);
         Self {
-            links: HostLinks { down, socket_buffer, window, queue, dial_timeout, jitter },
+            links: HostLinks { down, socket_buffer, window, queue, dial_timeout, jitter, loss, dice },
             uplink: Uplink::new(up, segment),
             downlink: Downlink::new(down),
             presence: Presence::Down,
@@ -121,9 +125,9 @@ impl Host {
 
     /// How late the next thing that is sent will be.
     pub fn jitter(&mut self) -> Duration {
-        self.links.jitter.as_mut().map_or(Duration::ZERO, |jitter| {
-            let (most, dice) = jitter.as_mut();
-            Duration::from_nanos(dice.below(most.as_nanos() + 1))
-        })
+        if self.links.jitter == Duration::ZERO {
+            return Duration::ZERO;
+        }
+        Duration::from_nanos(self.links.dice.below(self.links.jitter.as_nanos() + 1))
     }
 }

@@ -8,7 +8,7 @@
 //! where the sender's uplink is faster than they came, so that what is sent next is never ahead of the acknowledgements
 //! of single segments.
 //!
-//! Nothing is lost. A chunk that would find more than `queue` bytes before the receiver's downlink waits at its sender
+//! Nothing is lost to congestion. A chunk that would find more than `queue` bytes before the receiver's downlink waits at its sender
 //! and asks again in turn: what TCP comes to when flows share a full buffer.
 //!
 //! **Small messages** on an idle flow, up to a segment of them, cost both links their bytes like everything else, but
@@ -16,6 +16,8 @@
 //! They are most of all messages, and these rules would hardly ever delay one.
 //!
 //! `docs/reference/links.md` has formula and source of each part, and compares the times of flows with those of Linux.
+//!
+//! What is lost at random is the matter of [`loss`], and what faults do to links and paths that of `fault`.
 //!
 //! All times are whole nanoseconds and every rounding is in favour of the cap: the bytes that leave or enter a host in
 //! `[a, b]` are at most rate · (b - a) and one chunk for each active flow.
@@ -25,6 +27,7 @@ mod downlink;
 mod fault;
 mod flow;
 mod host;
+pub mod loss;
 mod open;
 mod pool;
 mod uplink;
@@ -46,6 +49,7 @@ use pool::Fifo;
 pub use flow::End;
 use host::Host;
 pub use host::{Links, Presence};
+use loss::Loss;
 pub use pool::Pool;
 
 /// What all links have in common.
@@ -95,6 +99,8 @@ pub enum NetEvent {
     Accepted(u32),
     /// A flow that was stopped may go on.
     Resume(u32),
+    /// What waited for lost segments of a flow is whole.
+    Whole(u32),
 }
 
 /// Something that happened to a host.
@@ -189,6 +195,8 @@ pub struct Network<M> {
     paths: Paths,
     /// What is known of each stopped flow.
     stops: BTreeMap<u32, Stop>,
+    /// What is known of each lossy flow.
+    losses: BTreeMap<u32, Loss>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -218,6 +226,7 @@ impl<M> Network<M> {
             totals: Totals::default(),
             paths: Paths::default(),
             stops: BTreeMap::new(),
+            losses: BTreeMap::new(),
         }
     }
 
@@ -426,6 +435,7 @@ impl<M> Network<M> {
             NetEvent::SynAck(dial) => self.syn_ack(now, dial, queue, notices),
             NetEvent::Accepted(flow) => self.accepted(flow, notices),
             NetEvent::Resume(flow) => self.resume(now, flow, queue),
+            NetEvent::Whole(flow) => self.whole(now, flow, queue, notices),
         }
     }
 

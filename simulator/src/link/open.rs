@@ -80,6 +80,8 @@ impl<M> Network<M> {
                 None => self.flows.push(end),
             }
         }
+        self.set_loss(flow);
+        self.set_loss(flow + 1);
         flow
     }
 
@@ -91,6 +93,7 @@ impl<M> Network<M> {
             conn,
             open: true,
             stopped: false,
+            lossy: false,
             state: State::Idle,
             pending: 0,
             unacked: 0,
@@ -152,8 +155,9 @@ impl<M> Network<M> {
     pub(super) fn free_if_done(&mut self, flow: u32) {
         let both = flow as usize & !1..=flow as usize | 1;
         if self.flows[both.clone()].iter().all(|flow| !flow.open && flow.pending == 0) {
-            for flow in &mut self.flows[both] {
-                flow.credits.clear(&mut self.chunks);
+            for index in both {
+                self.flows[index].credits.clear(&mut self.chunks);
+                self.losses.remove(&(index as u32));
             }
             self.free.push(flow / 2);
         }

@@ -1,6 +1,7 @@
 //! The network as its users meet it, with no BitTorrent in it: a message is a number.
 
 mod fault;
+mod loss;
 
 use super::*;
 use proptest::prelude::*;
@@ -67,6 +68,7 @@ impl Lab {
             window: 1 << 20,
             queue: 64 << 10,
             jitter: Duration::ZERO,
+            loss: 0,
             dial_timeout: ms(15_000),
             dice: Dice::stream(1, ("host", up ^ down, "jitter")),
         };

@@ -105,6 +105,7 @@ fn seen(how: Departure) -> Vec<(f64, String)> {
             window: 1 << 20,
             queue: 1 << 16,
             jitter: Duration::ZERO,
+            loss: 0,
             dial_timeout: Duration::from_secs(15),
             dice: torrentlab_engine::dice::Dice::stream(1, ("host", 0, "jitter")),
         },

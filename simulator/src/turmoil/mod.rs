@@ -201,6 +201,7 @@ impl<'c> Swarm<'c> {
             window: 1 << 20,
             queue: 1 << 30,
             jitter: Duration::ZERO,
+            loss: 0,
             dial_timeout: Duration::from_secs(15),
             dice: Dice::stream(config.seed, ("tracker", 0, "jitter")),
         };
@@ -405,6 +406,13 @@ pub fn check(scenario: &Scenario, geometry: Geometry) -> Result<(), BuildError> 
     if let Some((name, _)) = scenario.hosts.iter().find(|(_, class)| class.peers == Peers::Seeds) {
         let what = "the tracker is a real one, which gives everybody to everybody";
         return refused(&format!("hosts.{name}.peers"), what.to_owned());
+    }
+    if let Some((name, _)) = scenario.hosts.iter().find(|(_, class)| class.links.loss.ppm() > 0) {
+        let what = "turmoil's TCP does not send again what is lost";
+        return refused(&format!("hosts.{name}.links.loss"), what.to_owned());
+    }
+    if !scenario.network.head_of_line {
+        return refused("network.head_of_line", "the bytes of a stream keep their order".to_owned());
     }
     if !scenario.fault.is_empty() || scenario.random_faults.is_some() {
         let field = if scenario.fault.is_empty() { "random_faults" } else { "fault" };

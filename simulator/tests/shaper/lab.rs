@@ -93,6 +93,7 @@ impl Lab {
             window: 1 << 20,
             queue: 64 << 10,
             jitter: Duration::ZERO,
+            loss: 0,
             dial_timeout: ms(15_000),
             dice: Dice::stream(1, ("host", up ^ down, "jitter")),
         };

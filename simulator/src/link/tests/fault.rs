@@ -308,7 +308,7 @@ enum Trouble {
 
 fn trouble() -> impl Strategy<Value = Trouble> {
     prop_oneof![
-        3 => (0u8..3, 0u32..4, 0u32..4, any::<bool>()).prop_map(|(effect, from, to, both)| Trouble::Impose(effect, from, to, both)),
+        3 => (0u8..4, 0u32..4, 0u32..4, any::<bool>()).prop_map(|(effect, from, to, both)| Trouble::Impose(effect, from, to, both)),
         3 => (0usize..64).prop_map(Trouble::Lift),
         1 => (0u32..4, 0u64..300, 0u64..300).prop_map(|(host, up, down)| Trouble::Rate(host, up, down)),
         12 => (0usize..64, prop_oneof![Just(9u32), Just(BLOCK), 1u32..100_000]).prop_map(|(conn, bytes)| Trouble::Send(conn, bytes)),
@@ -332,7 +332,7 @@ proptest! {
         for (nth, step) in (0u32..).zip(steps) {
             match step {
                 Trouble::Impose(effect, from, to, both) => {
-                    let effect = [Effect::Block, Effect::Hold, Effect::Delay(ms(40))][effect as usize];
+                    let effect = [Effect::Block, Effect::Hold, Effect::Delay(ms(40)), Effect::Lose(50_000)][effect as usize];
                     rules.push(lab.impose(Rule { both_ways: both, ..one_way(from, to, effect) }));
                 }
                 Trouble::Lift(at) if !rules.is_empty() => {
