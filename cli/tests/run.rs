@@ -92,6 +92,23 @@ fn several_runs_are_what_single_ones_are_and_have_an_aggregate() {
 }
 
 #[test]
+fn every_byte_of_a_run_through_turmoil_is_the_same_in_another_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+    let told = run(&mut small(&one, &["--backend", "turmoil", "--runs", "2", "--threads", "2"]), 0);
+    assert!(stdout(&told).contains("2 of 2"), "{}", stdout(&told));
+    for seed in ["1", "2"] {
+        run(&mut small(&other, &["--backend", "turmoil", "--seed", seed, "--quiet"]), 0);
+        assert_same_run(&one.join("first-swarm").join(seed), &other.join("first-swarm").join(seed));
+    }
+    let info = fs::read_to_string(one.join("first-swarm/1/run.json")).unwrap();
+    assert!(info.contains("\"backend\": \"turmoil\"") && info.contains("\"ms\": 2.0"), "{info}");
+    let told =
+        fails(&mut small(dir.path(), &["--backend", "turmoil", "--set", "hosts.leecher.count=500"]), 2);
+    assert!(told.contains("501 hosts") && told.contains("--backend des"), "{told}");
+}
+
+#[test]
 fn json_is_all_that_is_printed() {
     let dir = tempfile::tempdir().unwrap();
     for (more, key) in [(&["--json"][..], "completion_s"), (&["--json", "--runs", "2"], "figures")] {

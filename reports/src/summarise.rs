@@ -23,6 +23,7 @@ pub fn summarise(info: &RunInfo, peers: &[PeerRow], timeline: &[TimelineRow]) ->
         seed: info.seed,
         version: info.version.clone(),
         backend: info.backend.clone(),
+        tick: info.tick,
         trace_hash: info.trace_hash.clone(),
         peers: peers.len() as u64,
         eligible: eligible.len() as u64,

@@ -150,7 +150,16 @@ fn blocks(summary: &Summary) -> String {
 }
 
 fn simulated(summary: &Summary) -> String {
-    format!("{}, {}", words::seconds(summary.simulated_s), words::plural(summary.events, "event"))
+    let (time, events) = (words::seconds(summary.simulated_s), words::plural(summary.events, "event"));
+    match summary.tick {
+        None => format!("{time}, {events}"),
+        Some(tick) => {
+            format!(
+                "{time} by {} in ticks of {} ms (timers {:.2} ms late), {events}",
+                summary.backend, tick.ms, tick.mean_delay_ms
+            )
+        }
+    }
 }
 
 /// The figures of one run as a table, without a final newline.

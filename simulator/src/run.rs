@@ -236,7 +236,7 @@ impl Job<'_> {
         let pieces = piece_rows(&swarm.ledger());
         let (simulated_s, events, corrupt) = (swarm.now().as_secs_f64(), swarm.events(), swarm.corrupt());
         let classes = class_infos(scenario, &swarm.ledger());
-        let tick_ms = swarm.tick().map(|tick| tick.as_secs_f64() * 1e3);
+        let tick = swarm.tick();
         let trace = swarm.finish_trace();
         let mut info = RunInfo {
             scenario: scenario.name.clone(),
@@ -246,7 +246,7 @@ impl Job<'_> {
             seed,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             backend: options.backend.name().to_owned(),
-            tick_ms,
+            tick,
             trace_hash: format!("{:032x}", trace.hash),
             ended_by: ended_by.to_owned(),
             simulated_s,

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 
 use torrentlab_engine::time::{Duration, Instant};
+use torrentlab_reports::record::Tick;
 
 use crate::fault::Faults;
 use crate::ledger::Ledger;
@@ -53,7 +54,7 @@ pub trait Simulation {
     fn finish_trace(self) -> TraceResult;
 
     /// In what steps time goes on, if it does in steps.
-    fn tick(&self) -> Option<Duration>;
+    fn tick(&self) -> Option<Tick>;
 
     /// Whether nobody received anything new for `span`, and nobody is to come and no fault to end that could change
     /// that.

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -39,15 +39,30 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// A tracker that answers over HTTP and UDP.
 pub struct TrackerServer<P: Platform> {
     platform: P,
-    state: Arc<Mutex<(Tracker, Dice)>>,
+    state: Arc<Mutex<State>>,
     udp: udp::Server,
+}
+
+struct State {
+    tracker: Tracker,
+    dice: Dice,
+    /// How long each answer waits before it is sent.
+    pause: Box<dyn FnMut() -> Duration + Send>,
 }
 
 impl<P: Platform> TrackerServer<P> {
     /// A server in front of `tracker`; `dice` choose which peers a member is given, and make the secret of UDP.
     pub fn new(platform: P, tracker: Tracker, mut dice: Dice) -> Self {
         let udp = udp::Server::new(&mut dice);
-        Self { platform, state: Arc::new(Mutex::new((tracker, dice))), udp }
+        let state = State { tracker, dice, pause: Box::new(|| Duration::ZERO) };
+        Self { platform, state: Arc::new(Mutex::new(state)), udp }
+    }
+
+    /// Has each answer over HTTP wait for as long as `pause` says, as that of a busy tracker does.
+    #[must_use]
+    pub fn with_pause(self, pause: impl FnMut() -> Duration + Send + 'static) -> Self {
+        lock(&self.state).pause = Box::new(pause);
+        self
     }
 
     /// Answers for ever: over HTTP, and over UDP where there is a socket for it. An answer over UDP comes from the
@@ -83,8 +98,7 @@ impl<P: Platform> TrackerServer<P> {
     }
 
     fn answer_datagram(&self, from: IpAddr, datagram: &[u8]) -> Option<Vec<u8>> {
-        let mut state = self.state.lock().expect("the tracker does not panic");
-        let (tracker, dice) = &mut *state;
+        let State { tracker, dice, .. } = &mut *lock(&self.state);
         self.udp.answer(self.platform.now(), from, datagram, tracker, dice)
     }
 
@@ -109,16 +123,17 @@ impl<P: Platform> TrackerServer<P> {
 }
 
 /// Answers one connection to its end.
-async fn converse<P: Platform>(
-    platform: P,
-    stream: P::Stream,
-    from: IpAddr,
-    state: Arc<Mutex<(Tracker, Dice)>>,
-) {
+async fn converse<P: Platform>(platform: P, stream: P::Stream, from: IpAddr, state: Arc<Mutex<State>>) {
     let give_up = platform.sleep_until(platform.now() + CONN_TIMEOUT);
     let service = service_fn(|request: Request<Incoming>| {
         let response = answer(&platform, &state, from, &request);
-        async { Ok::<_, Infallible>(response) }
+        let (platform, send_at) = (&platform, platform.now() + (lock(&state).pause)());
+        async move {
+            if send_at > platform.now() {
+                platform.sleep_until(send_at).await;
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD);
@@ -134,12 +149,11 @@ async fn converse<P: Platform>(
 
 fn answer<P: Platform>(
     platform: &P,
-    state: &Mutex<(Tracker, Dice)>,
+    state: &Mutex<State>,
     from: IpAddr,
     request: &Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    let mut state = state.lock().expect("the tracker does not panic");
-    let (tracker, dice) = &mut *state;
+    let State { tracker, dice, .. } = &mut *lock(state);
     let query = request.uri().query().unwrap_or_default();
     let (status, body) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/announce") => {
@@ -163,6 +177,10 @@ fn answer<P: Platform>(
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     response
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().expect("the tracker does not panic")
 }
 
 fn scrape(tracker: &Tracker, query: &str) -> Vec<u8> {

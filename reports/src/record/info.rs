@@ -30,9 +30,9 @@ pub struct RunInfo {
     pub version: String,
     /// `des` or `turmoil`.
     pub backend: String,
-    /// In what steps time went on, in milliseconds, where it did in steps.
+    /// The steps of time, where it went on in steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tick_ms: Option<f64>,
+    pub tick: Option<Tick>,
     /// Hash over everything that happened, in hexadecimal digits.
     pub trace_hash: String,
     /// Why the run ended: `all_done`, `time`, `steady_state`, or the cap that was hit.
@@ -59,7 +59,7 @@ impl Default for RunInfo {
             seed: 0,
             version: String::new(),
             backend: "des".to_owned(),
-            tick_ms: None,
+            tick: None,
             trace_hash: String::new(),
             ended_by: String::new(),
             simulated_s: 0.0,
@@ -68,6 +68,16 @@ impl Default for RunInfo {
             classes: Vec::new(),
         }
     }
+}
+
+/// Steps of time, in milliseconds.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tick {
+    /// How long each is.
+    pub ms: f64,
+    /// How late a node's timer went off, on the mean.
+    pub mean_delay_ms: f64,
 }
 
 /// The size of what was shared.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::info::Tick;
+
 /// The figures of one run. What was not reached is `None`, never a number that could be taken for one.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,6 +18,9 @@ pub struct Summary {
     pub version: String,
     /// `des` or `turmoil`.
     pub backend: String,
+    /// The steps of time, where it went on in steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tick: Option<Tick>,
     /// Hash over everything that happened.
     pub trace_hash: String,
     /// Hosts that took part, seeds included.

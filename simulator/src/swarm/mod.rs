@@ -21,6 +21,7 @@ use std::ops::Deref;
 use torrentlab_engine::node::{Input, Node, Outbox, Output};
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::wire::Message;
+use torrentlab_reports::record::Tick;
 
 use crate::attendance::Attendance;
 use crate::content::Storage;
@@ -227,7 +228,7 @@ impl Simulation for Swarm<'_> {
         self.trace.finish()
     }
 
-    fn tick(&self) -> Option<Duration> {
+    fn tick(&self) -> Option<Tick> {
         None
     }
 }

@@ -10,9 +10,11 @@ use tokio::sync::Notify;
 use torrentlab_engine::dice::Dice;
 use torrentlab_engine::net::{Content, Driver, Platform, Setup, TrackerServer, Tuning};
 use torrentlab_engine::tracker::server::{Tracker, TrackerConfig};
+use torrentlab_scenarios::Draw;
 
 use super::net::Shaped;
 use super::probe::Probe;
+use crate::churn::draw;
 use crate::plan::PORT;
 
 /// The port that the tracker listens on.
@@ -53,10 +55,13 @@ impl Peer {
     }
 }
 
-/// The tracker, which never stops.
-pub async fn track(platform: Shaped, config: TrackerConfig, dice: Dice) -> ::turmoil::Result {
+/// The tracker, which never stops. `latency` is from the arrival of an announce to the departure of its answer.
+pub async fn track(platform: Shaped, config: TrackerConfig, latency: Draw, seed: u64) -> ::turmoil::Result {
+    let dice = |purpose| Dice::stream(seed, ("tracker", 0, purpose));
+    let mut latency_dice = dice("latency");
     let listener = platform.bind(SocketAddr::new(ANY, TRACKER_PORT)).await?;
-    let never: Infallible =
-        TrackerServer::new(platform, Tracker::new(config), dice).run(listener, None).await;
+    let server = TrackerServer::new(platform, Tracker::new(config), dice("peers"))
+        .with_pause(move || draw(latency, &mut latency_dice));
+    let never: Infallible = server.run(listener, None).await;
     match never {}
 }

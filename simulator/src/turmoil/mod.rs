@@ -30,6 +30,7 @@ use torrentlab_engine::dice::Dice;
 use torrentlab_engine::net::{Content, Tuning};
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::Geometry;
+use torrentlab_reports::record::Tick;
 use torrentlab_scenarios::Scenario;
 use torrentlab_scenarios::schema::{Departure, Peers};
 
@@ -146,6 +147,7 @@ impl<'c> Swarm<'c> {
             have: Vec::new(),
             answered: 0,
             looks: Vec::new(),
+            late: (Duration::ZERO, 0),
         });
         let mut swarm = Self {
             sim: builder.build(),
@@ -207,10 +209,9 @@ impl<'c> Swarm<'c> {
         };
         let host = self.world.add_host(TRACKER, links);
         self.world.join(host);
-        let (platform, tracker, seed) = (self.world.platform(host), config.tracker.clone(), config.seed);
-        self.sim.host(TRACKER, move || {
-            track(platform.clone(), tracker.clone(), Dice::stream(seed, ("tracker", 0, "peers")))
-        });
+        let (platform, tracker) = (self.world.platform(host), config.tracker.clone());
+        let (latency, seed) = (config.tracker_latency, config.seed);
+        self.sim.host(TRACKER, move || track(platform.clone(), tracker.clone(), latency, seed));
     }
 
     fn carry_out(&mut self, event: Event) {
@@ -368,8 +369,10 @@ impl Simulation for Swarm<'_> {
         std::mem::replace(&mut self.books.open().trace, nothing).finish()
     }
 
-    fn tick(&self) -> Option<Duration> {
-        Some(self.tick)
+    fn tick(&self) -> Option<Tick> {
+        let (late, timers) = self.books.open().late;
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        Some(Tick { ms: ms(self.tick), mean_delay_ms: ms(late) / timers.max(1) as f64 })
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::node::{Input, Misuse, Node, Outbox, Output, StorageOp};
-use torrentlab_engine::time::Instant;
+use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::{BLOCK_LEN, Block, ConnId, Geometry, PieceIndex};
 use torrentlab_engine::wire::Message;
 
@@ -28,6 +28,8 @@ pub struct Pages {
     pub answered: u64,
     /// Stays that came nearer to their ends: when to look at which host.
     pub looks: Vec<(Instant, u32)>,
+    /// How late timers went off, all together, and how many they were.
+    pub late: (Duration, u64),
 }
 
 impl Books {
@@ -167,6 +169,10 @@ impl Node for Probe {
         {
             let mut pages = books.open();
             pages.trace.input(now, self.host, &input);
+            if let (Input::Timeout, Some(due)) = (&input, self.node.poll_timeout()) {
+                pages.late.0 += now.since(due);
+                pages.late.1 += 1;
+            }
             if !self.is_over(&pages) {
                 self.note_input(&mut pages, now, &input);
             }
