@@ -9,6 +9,9 @@ use crate::tracker::{Announce, AnnounceReply, TrackerFailure};
 use crate::units::{Block, ConnId, PieceIndex};
 use crate::wire::{Message, Payload};
 
+/// How often a driver looks whether storage that failed works again, to send [`Input::StorageRestored`].
+pub const PROBE_EVERY: Duration = Duration::from_secs(10);
+
 /// A member of a swarm: the engine's [`Torrent`](crate::torrent::Torrent), or a scripted, faulty or foreign one.
 ///
 /// The drain rule: after each call the driver carries out everything in the [`Outbox`], in order, before the next

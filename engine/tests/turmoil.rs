@@ -8,14 +8,16 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use torrentlab_engine::choker::{Standard, StandardConfig};
 use torrentlab_engine::dice::Dice;
 use torrentlab_engine::metainfo::{self, Metainfo, NewTorrent, hash_piece};
-use torrentlab_engine::net::{Access, Content, Driver, Place, Platform, Setup, TrackerServer, Tuning};
-use torrentlab_engine::node::Event;
+use torrentlab_engine::net::{
+    Access, Content, Driver, Place, Platform, Setup, Storage, StorageError, TrackerServer, Tuning,
+};
+use torrentlab_engine::node::{Event, PROBE_EVERY};
 use torrentlab_engine::picker::RarestFirst;
 use torrentlab_engine::time::Instant;
 use torrentlab_engine::torrent::{self, Config, Streams, Torrent};
@@ -103,6 +105,32 @@ fn make_torrent(bytes: &[u8], tracker: &str) -> Metainfo {
     Metainfo::parse(&torrent.encode().unwrap()).unwrap()
 }
 
+/// Files that take no write until they were asked so often.
+#[derive(Debug)]
+struct FullAtFirst {
+    files: Arc<dyn Storage>,
+    refuses: AtomicU64,
+}
+
+impl Storage for FullAtFirst {
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
+        self.files.read(offset, buf)
+    }
+
+    fn write(&self, offset: u64, buf: &[u8]) -> Result<(), StorageError> {
+        let one_fewer = |left: u64| left.checked_sub(1);
+        if self.refuses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_fewer).is_ok() {
+            let source = io::ErrorKind::StorageFull.into();
+            return Err(StorageError::Refused { doing: "write", offset, len: buf.len(), source });
+        }
+        self.files.write(offset, buf)
+    }
+
+    fn is_fresh(&self, offset: u64, len: u64) -> bool {
+        self.files.is_fresh(offset, len)
+    }
+}
+
 /// A peer with its content in `folder`, until it has everything.
 async fn peer(
     index: u64,
@@ -110,9 +138,11 @@ async fn peer(
     folder: Arc<Path>,
     access: Access,
     forever: bool,
+    refuses: u64,
 ) -> turmoil::Result {
-    let content = Content::open(&meta, Place::Below(&folder), access)?;
+    let mut content = Content::open(&meta, Place::Below(&folder), access)?;
     let have = content.check_all(&AtomicU64::new(0))?;
+    content.storage = Arc::new(FullAtFirst { files: content.storage, refuses: refuses.into() });
     let listener = Turmoil.bind(LISTEN).await?;
     let mut dice = Streams::new(1, "peer", index);
     let mut id = *b"-TL0100-000000000000";
@@ -145,7 +175,7 @@ async fn peer(
 }
 
 /// How long three leechers take, in simulated time, with this tracker and seed.
-fn swarm(tracker: &str, rng_seed: u64) -> Duration {
+fn swarm(tracker: &str, rng_seed: u64, refuses: u64) -> Duration {
     let dir = tempfile::tempdir().unwrap();
     let bytes = content();
     let meta = Arc::new(make_torrent(&bytes, tracker));
@@ -173,11 +203,11 @@ fn swarm(tracker: &str, rng_seed: u64) -> Duration {
     let whole = folder("seed");
     std::fs::write(whole.join("content"), &bytes).unwrap();
     let (of_seed, meta_of_seed) = (whole.clone(), meta.clone());
-    sim.host("seed", move || peer(0, meta_of_seed.clone(), of_seed.clone(), Access::Read, true));
+    sim.host("seed", move || peer(0, meta_of_seed.clone(), of_seed.clone(), Access::Read, true, 0));
     let folders: Vec<_> = (1..4).map(|index| (index, folder(&format!("leecher-{index}")))).collect();
     for (index, folder) in &folders {
         let name = format!("leecher-{index}");
-        sim.client(name, peer(*index, meta.clone(), folder.clone(), Access::Write, false));
+        sim.client(name, peer(*index, meta.clone(), folder.clone(), Access::Write, false, refuses));
     }
     sim.run().unwrap();
     for (_, folder) in folders {
@@ -189,6 +219,14 @@ fn swarm(tracker: &str, rng_seed: u64) -> Duration {
 #[test]
 fn leechers_get_every_byte_and_the_same_seed_takes_the_same_time() {
     for tracker in ["http://tracker:6969/announce", "udp://tracker:6969"] {
-        assert_eq!(swarm(tracker, 1), swarm(tracker, 1), "{tracker}");
+        assert_eq!(swarm(tracker, 1, 0), swarm(tracker, 1, 0), "{tracker}");
     }
+}
+
+#[test]
+fn a_download_goes_on_when_there_is_space_again() {
+    let tracker = "udp://tracker:6969";
+    // Each time that it looks is a write that is refused.
+    let refused = 3 * PROBE_EVERY.as_nanos();
+    assert!(swarm(tracker, 1, 10).as_nanos() >= swarm(tracker, 1, 0).as_nanos() + u128::from(refused));
 }

@@ -164,8 +164,8 @@ impl Attendance {
         *for_good = now.min(*for_good);
     }
 
-    /// A host that is to come back has lost what it had.
-    pub fn lost_everything(&mut self, host: u32) {
+    /// A host that is to come back has lost something that it had.
+    pub fn wants_again(&mut self, host: u32) {
         let wanting = &mut self.hosts[host as usize].wanting;
         self.unfinished += u32::from(!std::mem::replace(wanting, true));
     }
@@ -249,7 +249,7 @@ mod tests {
             dice: Dice::stream(1, ("host", 0, "jitter")),
         };
         let (latency, have) = (Duration::ZERO, Bitfield::none(4));
-        let plan = HostPlan { class: 0, index: 0, links, latency, have, arrival: at(5) };
+        let plan = HostPlan { class: 0, index: 0, links, latency, have, disk: None, arrival: at(5) };
         assert_eq!(attendance.add(&plan), Some(at(5)));
         assert_eq!((attendance.to_come(), attendance.unfinished()), (1, 1));
         attendance

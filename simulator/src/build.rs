@@ -11,12 +11,13 @@ use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::torrent::{Config, Setup, Streams};
 use torrentlab_engine::tracker::server::TrackerConfig;
 use torrentlab_engine::units::{Geometry, InfoHash, PeerId, PieceIndex};
-use torrentlab_scenarios::schema::{Behaviour, HostClass, Peers};
+use torrentlab_scenarios::schema::{Behaviour, HostClass, HostDisk, Peers};
 use torrentlab_scenarios::units::{Rate, Size, Span};
 use torrentlab_scenarios::{Draw, InitialPieces, Scenario, Stay};
 
 use crate::churn::{arrivals, draw};
 use crate::content::Content;
+use crate::disk::{Disk, DiskConfig};
 use crate::fault;
 use crate::link::{Links, Tcp};
 use crate::plan::{Cast, Class, HostPlan, Plan, SwarmConfig};
@@ -159,6 +160,7 @@ fn plan(
         },
         latency: draw(links.latency, &mut dice("latency")),
         have: initial_pieces(&class.initial_pieces(), pieces, || dice("pieces")),
+        disk: class.disk.as_ref().map(|spec| Disk::new(disk(spec), dice("disk"))),
         arrival,
     }
 }
@@ -202,6 +204,16 @@ fn class_of(name: &str, class: &HostClass, total_len: u64) -> Class {
         how: class.leave.how,
         seeds_only: class.peers == Peers::Seeds,
         serving: class.behaviour == Behaviour::Seed,
+    }
+}
+
+fn disk(spec: &HostDisk) -> DiskConfig {
+    DiskConfig {
+        latency: spec.latency,
+        write_latency: spec.write_latency.unwrap_or(spec.latency),
+        rate: rate(spec.rate),
+        capacity: spec.capacity.map(|capacity| capacity.bytes()),
+        sync_after: span(spec.sync_after),
     }
 }
 

@@ -237,9 +237,7 @@ impl Storage {
         if ok {
             self.have.insert(piece);
         } else if let Content::Real(_) = content {
-            for nth in 0..geometry.blocks_in(piece) {
-                self.blocks[index(&geometry, geometry.block(piece, nth))] = None;
-            }
+            self.drop_blocks(content, piece);
         }
         (ok, if ok && !digests { Vec::new() } else { all })
     }
@@ -253,6 +251,21 @@ impl Storage {
             if !self.have.has(PieceIndex((nth / per_piece) as u32)) {
                 *block = None;
             }
+        }
+    }
+
+    /// A piece is not right any more.
+    pub fn lose(&mut self, content: &Content, piece: PieceIndex) {
+        self.have.remove(piece);
+        if let Content::Real(_) = content {
+            self.drop_blocks(content, piece);
+        }
+    }
+
+    fn drop_blocks(&mut self, content: &Content, piece: PieceIndex) {
+        let geometry = content.geometry();
+        for nth in 0..geometry.blocks_in(piece) {
+            self.blocks[index(&geometry, geometry.block(piece, nth))] = None;
         }
     }
 

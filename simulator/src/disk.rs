@@ -19,9 +19,12 @@
 use std::collections::VecDeque;
 
 use thiserror::Error;
+use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::dice::Dice;
 use torrentlab_engine::time::{Duration, Instant};
+use torrentlab_engine::units::Geometry;
 use torrentlab_scenarios::Draw;
+use torrentlab_scenarios::units::Span;
 
 use crate::churn::draw;
 
@@ -44,6 +47,15 @@ pub struct DiskConfig {
     pub capacity: Option<u64>,
     /// What was written longer ago than this survives a loss of power.
     pub sync_after: Duration,
+}
+
+impl Default for DiskConfig {
+    /// A disk that costs nothing and takes everything.
+    fn default() -> Self {
+        let none = Draw::Fixed(Span::ZERO);
+        let sync_after = Duration::from_secs(30);
+        Self { latency: none, write_latency: none, rate: None, capacity: None, sync_after }
+    }
 }
 
 /// Why an access failed.
@@ -80,7 +92,7 @@ pub struct Torn {
 
 /// The disk of one host. [`Disk::read`] and [`Disk::write`] add up what accesses cost; [`Disk::finish`] says when they
 /// are through.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Disk {
     config: DiskConfig,
     dice: Dice,
@@ -117,9 +129,11 @@ impl Disk {
         }
     }
 
-    /// Has `len` bytes from `offset` on be there from the start, at no cost.
-    pub fn preload(&mut self, offset: u64, len: u64) {
-        self.allocate(offset, len);
+    /// Has the pieces `have` be there from the start, at no cost.
+    pub fn preload(&mut self, have: &Bitfield, geometry: Geometry) {
+        for piece in have.iter() {
+            self.allocate(geometry.offset_of(piece), u64::from(geometry.len_of(piece)));
+        }
     }
 
     /// Reads `len` bytes from `offset` on.
@@ -174,6 +188,11 @@ impl Disk {
         self.unreadable.push((offset, offset + len, failing));
     }
 
+    /// Has everything be readable again.
+    pub fn heal_reads(&mut self) {
+        self.unreadable.clear();
+    }
+
     /// The power goes at `now`: the writes of which something is missing. Each write that was not synced yet is lost,
     /// whole or there in part, each as likely as the next. What waited is forgotten.
     pub fn power_off(&mut self, now: Instant) -> Vec<Torn> {
@@ -224,7 +243,7 @@ fn cells(offset: u64, len: u64) -> std::ops::Range<u64> {
 
 #[cfg(test)]
 mod tests {
-    use torrentlab_scenarios::units::Span;
+    use torrentlab_engine::units::PieceIndex;
 
     use super::*;
 
@@ -272,7 +291,9 @@ mod tests {
     #[test]
     fn a_full_disk_takes_only_what_it_has_room_for() {
         let mut disk = disk(|config| config.capacity = Some(3 * BLOCK));
-        disk.preload(0, BLOCK);
+        let mut have = Bitfield::none(9);
+        have.insert(PieceIndex(0));
+        disk.preload(&have, Geometry::new(9 * BLOCK, BLOCK as u32).unwrap());
         assert_eq!(disk.write(BLOCK, BLOCK), Ok(()));
         assert_eq!(disk.write(8 * BLOCK, 2 * BLOCK), Err(DiskError::Full));
         assert_eq!(disk.write(8 * BLOCK, BLOCK), Ok(()));

@@ -19,7 +19,7 @@ pub enum Fact {
         /// How.
         how: Departure,
     },
-    /// What it had is lost, while it is away.
+    /// What it had is lost, all or part of it, while it is away.
     Lost,
     /// A connection opened.
     Connected {
@@ -217,7 +217,7 @@ impl Ledger {
                 account.left_how = how;
                 self.count(host, have, -1);
             }
-            Fact::Lost => account.pieces = 0,
+            Fact::Lost => account.pieces = have.count(),
             Fact::Connected { conn, peer } => account.connect(conn, peer),
             Fact::Closed { conn } => self.closed(now, host, conn),
             Fact::Unchoked { conn } => {

@@ -12,6 +12,7 @@ use torrentlab_scenarios::schema::Departure;
 
 use crate::churn::draw;
 use crate::content::Content;
+use crate::disk::Disk;
 use crate::fault::FaultPlan;
 use crate::link::{Links, Tcp};
 use crate::trace::Detail;
@@ -99,6 +100,8 @@ pub struct HostPlan {
     pub latency: Duration,
     /// The pieces it first comes with.
     pub have: Bitfield,
+    /// Its disk, without what it comes with; `None` for one that costs nothing.
+    pub disk: Option<Disk>,
     /// When it first comes; [`Instant::NEVER`] if it does not.
     pub arrival: Instant,
 }

@@ -220,6 +220,15 @@ impl Op {
 pub(super) struct Writer {
     content: Content,
     under_way: BTreeMap<PieceIndex, UnderWay>,
+    /// What failed first.
+    failed: Option<Failed>,
+}
+
+/// Something that failed and can be tried again without harm: its piece is fetched anew.
+#[derive(Debug)]
+enum Failed {
+    Write { block: Block, bytes: Bytes },
+    Check(PieceIndex),
 }
 
 /// A piece that is being written.
@@ -234,7 +243,7 @@ struct UnderWay {
 
 impl Writer {
     pub(super) fn new(content: Content) -> Self {
-        Self { content, under_way: BTreeMap::new() }
+        Self { content, under_way: BTreeMap::new(), failed: None }
     }
 
     /// Does `ops` in order and says what came of it.
@@ -242,12 +251,40 @@ impl Writer {
         ops.into_iter()
             .filter_map(|op| match op {
                 Op::Write { block, bytes } => {
-                    let failed = self.write(block, &bytes).err();
-                    failed.map(|why| storage_failed(StorageOp::Write(block), &why))
+                    let why = self.write(block, &bytes).err()?;
+                    self.failed.get_or_insert(Failed::Write { block, bytes });
+                    Some(storage_failed(StorageOp::Write(block), &why))
                 }
-                Op::Check { piece, digests } => Some(self.check(piece, digests)),
+                Op::Check { piece, digests } => {
+                    let checked = self.check(piece, digests);
+                    if matches!(checked, Input::StorageFailed { .. }) {
+                        self.failed.get_or_insert(Failed::Check(piece));
+                    }
+                    Some(checked)
+                }
             })
             .collect()
+    }
+
+    /// Whether something has failed and did not work since.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
+    /// Tries again what failed; whether it works now. What was under way is then read back when it is checked.
+    pub(super) fn probe(&mut self) -> bool {
+        let works = match &self.failed {
+            None => true,
+            Some(Failed::Write { block, bytes }) => {
+                self.content.storage.write(self.content.offset_of(*block), bytes).is_ok()
+            }
+            Some(Failed::Check(piece)) => self.content.digests(*piece).is_ok(),
+        };
+        if works {
+            self.failed = None;
+            self.under_way.clear();
+        }
+        works
     }
 
     fn write(&mut self, block: Block, bytes: &[u8]) -> Result<(), StorageError> {
@@ -381,6 +418,20 @@ mod tests {
             .collect();
         let block = content.geometry.block(PieceIndex(0), 0);
         assert_eq!(ops, [(StorageOp::Write(block), true), (StorageOp::Check(PieceIndex(0)), false)]);
+    }
+
+    #[test]
+    fn what_failed_is_tried_again_and_forgotten_once_it_works() {
+        let dir = tempfile::tempdir().unwrap();
+        let content = content(dir.path());
+        let mut writer = Writer::new(content.clone());
+        std::fs::remove_file(dir.path().join("a")).unwrap();
+        let block = |nth| write(&content, 0, nth);
+        assert_eq!(writer.run(vec![block(0), block(1)]).len(), 2);
+        assert!(writer.has_failed() && !writer.probe() && writer.has_failed());
+        self::content(dir.path());
+        assert!(writer.probe() && !writer.has_failed());
+        assert_eq!(check(&mut writer, vec![block(0), block(1), block(2)]), (true, vec![]));
     }
 
     #[test]

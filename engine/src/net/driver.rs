@@ -16,7 +16,7 @@ use super::disk::{Content, Op, Writer};
 use super::platform::Platform;
 use super::storage::StorageError;
 use crate::dice::Dice;
-use crate::node::{DialFailure, Event, Input, Limits, Node};
+use crate::node::{DialFailure, Event, Input, Limits, Node, PROBE_EVERY};
 use crate::time::{Duration, Instant};
 use crate::tracker::{Announce, AnnounceReply, TrackerFailure};
 use crate::units::{Block, ConnId};
@@ -72,6 +72,8 @@ pub struct Driver<P: Platform, N> {
     announcing: usize,
     /// Nothing is accepted before this.
     accept_at: Instant,
+    /// When to see whether storage that failed works again; [`Instant::NEVER`] while it works.
+    probe_at: Instant,
 }
 
 /// What a task has come to.
@@ -80,6 +82,7 @@ enum Done {
     Dialled,
     Announced { tracker: usize, result: Result<AnnounceReply, TrackerFailure> },
     Wrote { writer: Writer, bytes: usize, results: Vec<Input> },
+    Probed { writer: Writer, works: bool },
     Read(Vec<(ConnId, Block, Result<Bytes, StorageError>)>),
 }
 
@@ -127,6 +130,7 @@ impl<P: Platform, N: Node + 'static> Driver<P, N> {
             reading: false,
             announcing: 0,
             accept_at: Instant::ZERO,
+            probe_at: Instant::NEVER,
         };
         (driver, Handle(shared), events)
     }
@@ -142,6 +146,7 @@ impl<P: Platform, N: Node + 'static> Driver<P, N> {
                 return;
             }
             let wake_at = self.shared.lock().arm();
+            let wake_at = wake_at.min(self.next_probe());
             let accepts = self.now() >= self.accept_at;
             let wake_at = if accepts { wake_at } else { wake_at.min(self.accept_at) };
             let platform = &self.setup.platform;
@@ -160,6 +165,12 @@ impl<P: Platform, N: Node + 'static> Driver<P, N> {
 
     fn now(&self) -> Instant {
         self.setup.platform.now()
+    }
+
+    /// When storage that failed is tried again; not before what is under way has come to its end.
+    fn next_probe(&self) -> Instant {
+        let may_probe = self.writer.is_some() && self.shared.lock().stopped_at().is_none();
+        if may_probe { self.probe_at } else { Instant::NEVER }
     }
 
     fn is_finished(&self) -> bool {
@@ -194,6 +205,14 @@ impl<P: Platform, N: Node + 'static> Driver<P, N> {
             let ops = std::mem::take(&mut core.work.ops);
             self.tasks.spawn(write(self.setup.platform.clone(), writer, ops));
         }
+        // With nothing under way, so that every write and check was answered.
+        if self.now() >= self.probe_at
+            && core.stopped_at().is_none()
+            && let Some(writer) = self.writer.take()
+        {
+            self.probe_at = Instant::NEVER;
+            self.tasks.spawn(probe(self.setup.platform.clone(), writer));
+        }
         if !core.work.reads.is_empty() && !self.reading {
             self.reading = true;
             let count = core.work.reads.len().min(READ_BLOCKS);
@@ -211,8 +230,19 @@ impl<P: Platform, N: Node + 'static> Driver<P, N> {
                 core.input(Input::TrackerReply { tracker, result: Box::new(result) });
             }
             Done::Wrote { writer, bytes, results } => {
+                if writer.has_failed() && self.probe_at == Instant::NEVER {
+                    self.probe_at = self.setup.platform.now() + PROBE_EVERY;
+                }
                 self.writer = Some(writer);
                 core.written(bytes, results);
+            }
+            Done::Probed { writer, works } => {
+                self.writer = Some(writer);
+                if works {
+                    core.input(Input::StorageRestored);
+                } else {
+                    self.probe_at = self.setup.platform.now() + PROBE_EVERY;
+                }
             }
             Done::Read(blocks) => {
                 self.reading = false;
@@ -288,6 +318,14 @@ async fn write<P: Platform>(platform: P, mut writer: Writer, ops: Vec<Op>) -> Do
     let work = move || {
         let results = writer.run(ops);
         Done::Wrote { writer, bytes, results }
+    };
+    platform.blocking(work).await
+}
+
+async fn probe<P: Platform>(platform: P, mut writer: Writer) -> Done {
+    let work = move || {
+        let works = writer.probe();
+        Done::Probed { writer, works }
     };
     platform.blocking(work).await
 }

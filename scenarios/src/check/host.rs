@@ -2,7 +2,7 @@
 
 use super::rules::{Check, Checked};
 use crate::draw::{InitialPieces, Slots, Stay};
-use crate::schema::{Arrival, Behaviour, HostClass, Limits, Links, Peers};
+use crate::schema::{Arrival, Behaviour, HostClass, HostDisk, Limits, Links, Peers};
 use crate::units::{Percent, Size};
 
 /// A block of 16 KiB with its header must fit.
@@ -17,6 +17,9 @@ impl Check<'_> {
         self.initial_pieces(path, class)?;
         self.whom(path, class)?;
         self.links(&format!("{path}.links"), &class.links)?;
+        if let Some(disk) = &class.disk {
+            self.disk(&format!("{path}.disk"), disk)?;
+        }
         self.limits(&format!("{path}.limits"), &class.limits)?;
         self.churn(path, class)
     }
@@ -99,6 +102,12 @@ impl Check<'_> {
             self.require(size >= least, &format!("{path}.{field}"), message, hint)?;
         }
         Ok(())
+    }
+
+    fn disk(&self, path: &str, disk: &HostDisk) -> Checked {
+        self.flows(disk.rate, &format!("{path}.rate"), "write a rate such as \"150 MB/s\", or leave it out")?;
+        self.draw(&disk.latency, &format!("{path}.latency"))?;
+        disk.write_latency.iter().try_for_each(|draw| self.draw(draw, &format!("{path}.write_latency")))
     }
 
     fn limits(&self, path: &str, limits: &Limits) -> Checked {

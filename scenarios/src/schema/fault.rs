@@ -105,6 +105,9 @@ pub enum Disk {
     /// The pieces that it had.
     #[default]
     Kept,
+    /// The pieces that it had, but for what its disk had not written out when the power went (`disk.sync_after`).
+    /// All is checked before it joins.
+    Torn,
     /// Nothing.
     Lost,
 }

@@ -47,6 +47,9 @@ pub struct HostClass {
     pub endgame: bool,
     /// Their access links: the wire.
     pub links: Links,
+    /// Their disk. Without it, what they store is there at once and never lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<HostDisk>,
     /// The client's own limits, as a user sets them.
     #[serde(default)]
     pub limits: Limits,
@@ -119,6 +122,38 @@ pub struct Links {
     /// Bytes that queue before the downlink at most; a segment that finds it full waits at its sender.
     #[serde(default = "kib_128")]
     pub queue: Size,
+}
+
+/// A host's disk: one arm that serves reads and writes one after another, without a page cache.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HostDisk {
+    /// Time before a read that does not begin where the access before it ended, drawn each time: the seek and half a
+    /// turn of a hard disk.
+    pub latency: Draw,
+    /// The same before a write; without it, as `latency`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write_latency: Option<Draw>,
+    /// How fast it reads or writes in a row.
+    pub rate: Rate,
+    /// Bytes of content that it takes in all, in units of 16 KiB; a write beyond that fails. Without it, any number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Size>,
+    /// What was written longer ago survives when the power goes. Linux writes out after 30 seconds
+    /// (`vm.dirty_expire_centisecs`).
+    pub sync_after: Span,
+}
+
+impl Default for HostDisk {
+    fn default() -> Self {
+        Self {
+            latency: no_time_drawn(),
+            write_latency: None,
+            rate: Rate::UNLIMITED,
+            capacity: None,
+            sync_after: Span::from_secs(30),
+        }
+    }
 }
 
 /// The client's own limits. Rates are in payload bytes. Where a default is taken from a client, it is named.
@@ -249,6 +284,10 @@ fn forever() -> Stay {
 
 fn twenty_ms() -> Draw {
     Draw::Fixed(Span::from_millis(20))
+}
+
+fn no_time_drawn() -> Draw {
+    Draw::Fixed(Span::ZERO)
 }
 
 fn no_time() -> Span {

@@ -152,14 +152,15 @@ impl Swarm<'_> {
             }
             _ => self.trace.output(self.now, host, &output, &[]),
         }
+        let output = match &self.hosts[host as usize].disk {
+            None => output,
+            Some(_) => match self.by_disk(host, output) {
+                Some(rest) => rest,
+                None => return,
+            },
+        };
         match output {
-            Output::Send { conn, message } => {
-                if let Message::Request(_) = message {
-                    self.note(host, &Fact::Requested);
-                }
-                let bytes = message.wire_len();
-                self.net.send(host, conn, message, bytes, 0);
-            }
+            Output::Send { conn, message } => self.say(host, conn, message),
             Output::Broadcast { piece, targets } => {
                 for &conn in self.outbox.targets(targets) {
                     let message = Message::Have(piece);
@@ -195,7 +196,16 @@ impl Swarm<'_> {
         }
     }
 
-    fn send_block(&mut self, host: u32, conn: ConnId, block: Block) {
+    /// Sends a message, which is not a block.
+    pub(super) fn say(&mut self, host: u32, conn: ConnId, message: Message) {
+        if let Message::Request(_) = message {
+            self.note(host, &Fact::Requested);
+        }
+        let bytes = message.wire_len();
+        self.net.send(host, conn, message, bytes, 0);
+    }
+
+    pub(super) fn send_block(&mut self, host: u32, conn: ConnId, block: Block) {
         if !self.net.is_open(host, conn) {
             return;
         }
@@ -209,7 +219,7 @@ impl Swarm<'_> {
         self.net.send(host, conn, message, bytes, bytes);
     }
 
-    fn check(&mut self, host: u32, piece: PieceIndex, digests: bool) {
+    pub(super) fn check(&mut self, host: u32, piece: PieceIndex, digests: bool) {
         let content = &self.config.content;
         let bytes = content.geometry().len_of(piece);
         let (ok, digests) = self.hosts[host as usize].storage.check(content, piece, digests);

@@ -2,11 +2,13 @@
 //!
 //! | file | its part |
 //! |---|---|
+//! | `disk` | disks that take time or fail |
 //! | `driver` | the contract of [`Node`]: inputs in, outputs carried out |
 //! | `faults` | what goes wrong |
 //! | `presence` | coming and going |
 //! | `tracker` | the tracker and the way to it |
 
+mod disk;
 mod driver;
 mod faults;
 mod presence;
@@ -33,6 +35,7 @@ use crate::plan::{Cast, Class, HostPlan, Plan, SwarmConfig};
 use crate::queue::Queue;
 use crate::simulation::Simulation;
 use crate::trace::{Trace, TraceResult};
+use disk::HostDisk;
 use tracker::TrackerHost;
 
 /// A swarm under way.
@@ -62,6 +65,7 @@ struct Host {
     /// The time of the pending timer event.
     timer: Instant,
     storage: Storage,
+    disk: Option<Box<HostDisk>>,
     /// Spoils what it serves.
     pollution: Option<Box<Pollution>>,
     latency: Duration,
@@ -81,6 +85,8 @@ enum Event {
     Look(u32),
     /// An announce reaches the tracker, its answer comes back, or a dial to nobody has failed.
     Trip(u32),
+    /// A disk may be through with something.
+    Disk(u32),
     /// An action of the plan of faults is due.
     Fault(u32),
 }
@@ -130,9 +136,14 @@ impl<'c> Swarm<'c> {
         let arrival = self.attendance.add(&plan);
         let host = self.net.add_host(plan.links);
         self.ledger.open(plan.class, &plan.have);
+        let disk = plan.disk.map(|mut disk| {
+            disk.preload(&plan.have, self.config.content.geometry());
+            Box::new(HostDisk::new(disk))
+        });
         self.hosts.push(Host {
             node: None,
             storage: Storage::new(&self.config.content, plan.have),
+            disk,
             pollution: None,
             latency: plan.latency,
             moves: 0,
@@ -155,6 +166,7 @@ impl<'c> Swarm<'c> {
             Event::Join(host) => self.join(host),
             Event::Look(host) => self.look(host),
             Event::Trip(id) => self.on_trip(id),
+            Event::Disk(host) => self.on_disk(host),
             Event::Fault(nth) => self.on_fault(nth),
         }
         self.drain_inbox();

@@ -24,6 +24,9 @@ impl Swarm<'_> {
 
     /// A host comes, or comes back with the pieces that it had.
     pub(super) fn join(&mut self, host: u32) {
+        if let Some(checked) = self.recheck(host) {
+            return self.queue.push(checked, Event::Join(host));
+        }
         let session = self.attendance.sessions(host);
         let Some(ends) = self.attendance.join(host, self.now) else { return };
         let addr = self.addr(host);
@@ -80,6 +83,7 @@ impl Swarm<'_> {
         let state = &mut self.hosts[host as usize];
         state.node = None;
         state.timer = Instant::NEVER;
+        self.stop_disk(host);
         self.inbox.retain(|&(to, _)| to != host);
     }
 
@@ -96,8 +100,10 @@ impl Swarm<'_> {
         self.attendance.taken_down(host, comes_back);
         if comes_back {
             self.queue.push(back, Event::Join(host));
-            if disk == Disk::Lost {
-                self.lose(host);
+            match disk {
+                Disk::Kept => {}
+                Disk::Torn => self.tear(host),
+                Disk::Lost => self.lose(host),
             }
         }
     }
@@ -107,7 +113,7 @@ impl Swarm<'_> {
         let nothing = Bitfield::none(self.config.content.geometry().pieces());
         self.hosts[host as usize].storage = Storage::new(&self.config.content, nothing);
         self.note(host, &Fact::Lost);
-        self.attendance.lost_everything(host);
+        self.attendance.wants_again(host);
     }
 
     /// A host moves to another address: its connections break at its own end, and the others hear no more of it.

@@ -111,6 +111,7 @@ fn seen(how: Departure) -> Vec<(f64, String)> {
         },
         latency: Duration::from_millis(25),
         have: Bitfield::none(4),
+        disk: None,
         arrival: Instant::ZERO,
     };
     let mut swarm = Swarm::new(Plan {

@@ -186,7 +186,7 @@ impl<'c> Swarm<'c> {
         }
         pages.ledger.open(plan.class, &plan.have);
         self.hosts.push(Host {
-            store: Arc::new(Store::new(Arc::clone(original), &plan.have, None)),
+            store: Arc::new(Store::new(Arc::clone(original), &plan.have, plan.disk)),
             tuning,
             stop: Arc::default(),
             next: Rc::default(),

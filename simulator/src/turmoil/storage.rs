@@ -52,9 +52,9 @@ impl Store {
         for piece in have.iter() {
             let (offset, len) = (geometry.offset_of(piece), geometry.len_of(piece));
             inner.put(&original, offset, &original.slice(offset, len as usize));
-            if let Some(disk) = &mut inner.disk {
-                disk.preload(offset, u64::from(len));
-            }
+        }
+        if let Some(disk) = &mut inner.disk {
+            disk.preload(have, geometry);
         }
         Self { original, inner: Mutex::new(inner) }
     }
