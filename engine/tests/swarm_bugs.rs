@@ -5,6 +5,7 @@ mod script;
 
 use script::{Script, Stage};
 use torrentlab_engine::node::Limits;
+use torrentlab_engine::torrent::EndgameFrom;
 use torrentlab_engine::units::PieceIndex;
 
 /// A torrent of one piece of two blocks, of which `a` was asked for everything and `b` is idle.
@@ -466,4 +467,18 @@ fn distributed_copies_count_what_we_have() {
 
 fn full(pieces: u32) -> torrentlab_engine::bitfield::Bitfield {
     torrentlab_engine::bitfield::Bitfield::all(pieces)
+}
+
+/// libtorrent's `strict_end_game_mode`: the endgame "when there's at least one request to every piece".
+#[test]
+fn the_endgame_can_begin_with_the_last_pieces() {
+    let twice = |from: EndgameFrom| {
+        let stage = Stage::leecher_of(2, 3).with(|config| config.endgame_from = from);
+        let mut script = stage.plays("a joins \n a < have-all, unchoke");
+        // Four blocks are asked for: one piece, and a block of the other.
+        let whole = (0..2).find(|piece| script.count("a", &format!("request {piece}:2")) == 1).unwrap();
+        script.plays(&format!("b joins \n b < have {whole}, unchoke \n wait 5s"));
+        script.count("b", "request")
+    };
+    assert_eq!((twice(EndgameFrom::LastBlocks), twice(EndgameFrom::LastPieces)), (0, 1));
 }

@@ -6,6 +6,7 @@ mod script;
 
 use script::Stage;
 use torrentlab_engine::bitfield::Bitfield;
+use torrentlab_engine::time::Duration;
 
 /// A seed that serves `a`, which may ask for anything.
 fn serving(tune: impl FnOnce(&mut Stage)) -> script::Script {
@@ -372,4 +373,51 @@ fn a_seed_whose_disk_is_full_serves_on() {
         a >~ piece 0:0
         ",
     );
+}
+
+/// libtorrent's `incoming_cancel` looks among the requests that wait, and there alone.
+#[test]
+fn without_take_back_a_cancel_does_not_reach_for_what_is_in_the_socket() {
+    serving(|stage| stage.config.take_back = false).plays(
+        "
+        hold
+        a < request 0:0, request 0:1, request 1:0
+        a > piece 0:0, piece 0:1
+        a < cancel 0:1, cancel 1:0
+        a > reject 1:0
+        ",
+    );
+}
+
+/// "The message sender MAY list pieces that the message sender does not have" (BEP 6).
+#[test]
+fn pieces_that_are_not_there_yet_are_allowed_and_rejected_until_they_are() {
+    let script = Stage::leecher().with(|config| config.allowed_fast = 4).plays(
+        "
+        a joins
+        b joins
+        a < request 0:0
+        b < have-all, unchoke
+        b < piece 0:0, piece 0:1
+        a < request 0:1
+        ",
+    );
+    assert_eq!(script.count("a", "allowed-fast"), 4);
+    assert_eq!((script.count("a", "reject 0:0"), script.count("a", "piece 0:1")), (1, 1));
+}
+
+/// libtorrent's `whole_pieces_threshold`.
+#[test]
+fn a_peer_that_sends_a_piece_soon_enough_is_asked_for_all_of_it() {
+    let asked = |whole_pieces_s: u64| {
+        let stage = Stage::leecher_of(3, 12).with(|config| {
+            config.whole_pieces = Duration::from_secs(whole_pieces_s);
+            config.max_requests = 4;
+        });
+        let mut script = stage.plays("a joins \n a < have-all, unchoke \n wait 1s");
+        script.answers("a", |block| format!("piece {block}"));
+        script.count("a", "request")
+    };
+    // Four blocks came in a second: a piece of twelve takes some seconds.
+    assert_eq!((asked(20), asked(0)), (12, 8));
 }

@@ -59,7 +59,9 @@ pub fn summarise(info: &RunInfo, peers: &[PeerRow], timeline: &[TimelineRow]) ->
         completion_s: Completion {
             min: round(completion_s.min),
             mean: round(completion_s.mean),
+            p25: round(completion_s.p25),
             p50: round(completion_s.p50),
+            p75: round(completion_s.p75),
             p95: round(completion_s.p95),
             max: round(completion_s.max),
         },
@@ -77,7 +79,9 @@ fn completion(eligible: &[&PeerRow]) -> Completion {
     Completion {
         min: times.first().copied(),
         mean: if all { stats::mean(&times) } else { None },
+        p25: stats::quantile(&times, eligible.len(), 0.25),
         p50: stats::quantile(&times, eligible.len(), 0.5),
+        p75: stats::quantile(&times, eligible.len(), 0.75),
         p95: stats::quantile(&times, eligible.len(), 0.95),
         max: if all { times.last().copied() } else { None },
     }
@@ -197,10 +201,10 @@ mod tests {
             |leechers, distributed_copies| TimelineRow { leechers, distributed_copies, ..Default::default() };
         let summary = summarise(&info, &peers, &[row(3, 1.5), row(1, 1.2), row(0, 0.4)]);
         assert_eq!((summary.peers, summary.eligible, summary.completed, summary.unfinished), (4, 3, 3, 0));
-        let Completion { min, mean, p50, p95, max } = summary.completion_s;
+        let Completion { min, mean, p25, p50, p75, p95, max } = summary.completion_s;
         assert_eq!(
-            [min, mean, p50, p95, max],
-            [10.0, 46.0 / 3.0, 16.0, 20.0, 20.0].map(|v| Some(rounded(v)))
+            [min, mean, p25, p50, p75, p95, max],
+            [10.0, 46.0 / 3.0, 10.0, 16.0, 20.0, 20.0, 20.0].map(|v| Some(rounded(v)))
         );
         assert_eq!((summary.makespan_s, summary.bound_s), (Some(20.0), Some(12.0)), "3 copies at 250 B/s");
         assert_eq!((summary.stretch_last, summary.stretch_mean), (Some(1.666667), Some(1.277778)));

@@ -45,5 +45,7 @@ const FILES: &[(&str, &str)] = files![
     "phones",
     "growth",
     "bharambe-2006",
+    "real-swarm-a",
+    "real-swarm-b",
     "bench",
 ];

@@ -8,10 +8,10 @@ use torrentlab_engine::choker::{Choker, Slots, StandardConfig};
 use torrentlab_engine::dice::Dice;
 use torrentlab_engine::node::{Limits, Node};
 use torrentlab_engine::time::{Duration, Instant};
-use torrentlab_engine::torrent::{Config, Setup, Streams};
+use torrentlab_engine::torrent::{Config, EndgameFrom, Setup, Streams};
 use torrentlab_engine::tracker::server::TrackerConfig;
 use torrentlab_engine::units::{Geometry, InfoHash, PeerId, PieceIndex};
-use torrentlab_scenarios::schema::{Behaviour, HostClass, HostDisk, Peers};
+use torrentlab_scenarios::schema::{self, Behaviour, HostClass, HostDisk, Peers};
 use torrentlab_scenarios::units::{Rate, Size, Span};
 use torrentlab_scenarios::{Draw, InitialPieces, Scenario, Stay};
 
@@ -283,7 +283,8 @@ impl Torrents<'_> {
             rotate_every: (span(limits.optimistic).as_nanos() / rechoke_every.as_nanos().max(1)).max(1)
                 as u32,
         };
-        let setup = ChokerSetup { now, config };
+        let seeding_quota = u64::from(limits.seeding_quota) * u64::from(self.geometry.piece_len());
+        let setup = ChokerSetup { now, config, seeding_quota };
         self.registry.choker(&class.choker, &setup, dice).expect("strategies are checked before")
     }
 
@@ -322,6 +323,12 @@ impl Torrents<'_> {
             fast: class.fast_extension,
             allowed_fast: limits.allowed_fast as usize,
             endgame: class.endgame,
+            endgame_from: match class.endgame_from {
+                schema::EndgameFrom::LastBlocks => EndgameFrom::LastBlocks,
+                schema::EndgameFrom::LastPieces => EndgameFrom::LastPieces,
+            },
+            whole_pieces: span(limits.whole_pieces),
+            take_back: class.take_back,
             super_seeding: class.super_seeding,
             ..Config::new(PeerId(id), addr.port())
         }

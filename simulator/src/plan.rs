@@ -19,8 +19,6 @@ use crate::trace::Detail;
 
 /// The port that every host listens on.
 pub const PORT: u16 = 6881;
-/// The address before the first host's.
-const BASE: u32 = u32::from_be_bytes([10, 0, 0, 0]);
 
 /// A swarm at its start.
 pub struct Plan<'c> {
@@ -119,9 +117,11 @@ pub trait Cast: Send {
     ) -> Box<dyn Node>;
 }
 
-/// Where `host` listens.
+/// Where `host` listens: up to 65,536 hosts, as in most real swarms, no two are of one /24 network, which BEP 6 takes
+/// for one peer.
 pub fn addr_of(host: u32) -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::from_bits(BASE + 1 + host)), PORT)
+    let [_, upper, middle, lower] = host.to_be_bytes();
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, lower, middle, upper + 1)), PORT)
 }
 
 /// The host that listens at `addr`, if there is one among the first `hosts`.
@@ -132,7 +132,8 @@ pub fn host_at(addr: SocketAddr, hosts: usize) -> Option<u32> {
 /// The host whose address is `ip`, if there is one among the first `hosts`.
 pub fn host_of(ip: IpAddr, hosts: usize) -> Option<u32> {
     let IpAddr::V4(ip) = ip else { return None };
-    let host = ip.to_bits().checked_sub(BASE + 1)?;
+    let [10, lower, middle, last] = ip.octets() else { return None };
+    let host = u32::from_be_bytes([0, last.checked_sub(1)?, middle, lower]);
     ((host as usize) < hosts).then_some(host)
 }
 
@@ -143,13 +144,13 @@ mod tests {
     #[test]
     fn addresses_lead_to_hosts_and_back() {
         assert_eq!(addr_of(0).to_string(), "10.0.0.1:6881");
-        assert_eq!(addr_of(70_000).to_string(), "10.1.17.113:6881");
+        assert_eq!(addr_of(70_000).to_string(), "10.112.17.2:6881");
         for host in [0, 255, 70_000] {
             assert_eq!(host_at(addr_of(host), 70_001), Some(host));
         }
-        for nobody in ["10.0.0.0:6881", "10.0.0.9:6881", "10.0.0.1:80", "9.9.9.9:6881", "[::1]:6881"] {
+        for nobody in ["10.0.0.0:6881", "10.9.0.1:6881", "10.0.0.1:80", "9.9.9.9:6881", "[::1]:6881"] {
             assert_eq!(host_at(nobody.parse().unwrap(), 5), None, "{nobody}");
         }
-        assert_eq!(host_of("10.0.0.2".parse().unwrap(), 5), Some(1), "whatever its port");
+        assert_eq!(host_of("10.1.0.1".parse().unwrap(), 5), Some(1), "whatever its port");
     }
 }

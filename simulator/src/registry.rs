@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use torrentlab_engine::choker::{ChokeView, Choker, Slot, Standard, StandardConfig};
+use torrentlab_engine::choker::{
+    ChokeView, Choker, Libtorrent, LibtorrentConfig, Slot, Standard, StandardConfig,
+};
 use torrentlab_engine::dice::Dice;
 use torrentlab_engine::node::Node;
 use torrentlab_engine::picker::{Picker, Random, RarestFirst, Sequential};
@@ -17,6 +19,8 @@ pub struct ChokerSetup {
     pub now: Instant,
     /// The slots and times that the scenario gives.
     pub config: StandardConfig,
+    /// Bytes that a seed sends to one peer before another has its turn, where its choker counts them.
+    pub seeding_quota: u64,
 }
 
 type MakePicker = Box<dyn Fn() -> Box<dyn Picker> + Send + Sync>;
@@ -41,6 +45,9 @@ impl Default for Registry {
         registry.register_picker("sequential", || Box::new(Sequential));
         registry.register_choker("tit-for-tat", |setup, dice| {
             Box::new(Standard::new(setup.config, setup.now, dice))
+        });
+        registry.register_choker("libtorrent", |setup, dice| {
+            Box::new(Libtorrent::new(libtorrent(setup), setup.now, dice))
         });
         registry.register_choker("nobody", |_, _| Box::new(Nobody));
         registry
@@ -111,6 +118,12 @@ impl fmt::Debug for Registry {
     }
 }
 
+fn libtorrent(setup: &ChokerSetup) -> LibtorrentConfig {
+    let StandardConfig { slots, optimistic, rechoke_every, rotate_every } = setup.config;
+    let optimistic_every = rechoke_every * u64::from(rotate_every);
+    LibtorrentConfig { slots, optimistic, rechoke_every, optimistic_every, quota: setup.seeding_quota }
+}
+
 /// Serves nobody: a free rider.
 #[derive(Clone, Copy, Debug)]
 pub struct Nobody;
@@ -130,7 +143,7 @@ mod tests {
     #[test]
     fn names_lead_to_strategies_and_others_to_nothing() {
         let mut registry = Registry::default();
-        let setup = ChokerSetup { now: Instant::ZERO, config: StandardConfig::default() };
+        let setup = ChokerSetup { now: Instant::ZERO, config: StandardConfig::default(), seeding_quota: 0 };
         let mut dice = Dice::stream(1, ("test", 0, "choker"));
         for picker in registry.pickers() {
             assert!(registry.picker(picker).is_some());

@@ -2,6 +2,7 @@
 
 mod deal;
 mod leeching;
+mod libtorrent;
 mod rotation;
 mod seeding;
 mod standard;
@@ -14,6 +15,7 @@ use crate::dice::Dice;
 use crate::time::Instant;
 use crate::units::ConnId;
 
+pub use libtorrent::{Libtorrent, LibtorrentConfig};
 pub use standard::{Slots, Standard, StandardConfig};
 
 /// A policy over upload slots.

@@ -163,7 +163,7 @@ impl Choker for Standard {
 }
 
 /// See [`Slots::ByRate`].
-fn slots_by_rate(view: &ChokeView<'_>) -> usize {
+pub(super) fn slots_by_rate(view: &ChokeView<'_>) -> usize {
     let mut rates: Vec<_> = view.peers.iter().map(|peer| peer.rate_up).collect();
     rates.sort_unstable_by(|a, b| b.cmp(a));
     let thresholds = (1024..).step_by(2048);

@@ -10,7 +10,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A choker among peers whose rates and wishes the test sets; time goes on second by second.
 struct Swarm {
-    choker: Standard,
+    choker: Box<dyn Choker>,
     conns: ConnSlots,
     peers: Vec<ChokePeer>,
     /// For each peer: seconds unchoked, and how often it was choked or unchoked.
@@ -26,7 +26,7 @@ impl Swarm {
         let mut dice = Dice::stream(7, ("test", 0, "choker"));
         let config = StandardConfig { slots, ..StandardConfig::default() };
         Self {
-            choker: Standard::new(config, Instant::ZERO, &mut dice),
+            choker: Box::new(Standard::new(config, Instant::ZERO, &mut dice)),
             conns: ConnSlots::default(),
             peers: Vec::new(),
             seconds: Vec::new(),
@@ -39,14 +39,31 @@ impl Swarm {
 
     /// A swarm of interested peers that send us at these rates (or, when we seed, that we send to at these rates).
     fn with_rates(slots: usize, seeding: bool, rates: &[u64]) -> Self {
-        let mut swarm = Self::new(Slots::Fixed(slots), seeding);
+        Self::new(Slots::Fixed(slots), seeding).join_at(rates)
+    }
+
+    /// The same with libtorrent's choker, 4 slots and a quota of 1,000 bytes.
+    fn libtorrent(seeding: bool, rates: &[u64]) -> Self {
+        let mut swarm = Self::new(Slots::Fixed(4), seeding);
+        let config = LibtorrentConfig {
+            slots: Slots::Fixed(4),
+            optimistic: 1,
+            rechoke_every: SECOND * 15,
+            optimistic_every: SECOND * 30,
+            quota: 1_000,
+        };
+        swarm.choker = Box::new(Libtorrent::new(config, Instant::ZERO, &mut swarm.dice));
+        swarm.join_at(rates)
+    }
+
+    fn join_at(mut self, rates: &[u64]) -> Self {
         for &rate in rates {
-            let peer = swarm.join();
-            swarm.peers[peer].rate_down = if seeding { 0 } else { rate };
-            swarm.peers[peer].rate_up = if seeding { rate } else { 0 };
-            swarm.set_interest(peer, true);
+            let peer = self.join();
+            self.peers[peer].rate_down = if self.seeding { 0 } else { rate };
+            self.peers[peer].rate_up = if self.seeding { rate } else { 0 };
+            self.set_interest(peer, true);
         }
-        swarm
+        self
     }
 
     fn join(&mut self) -> usize {
@@ -122,10 +139,11 @@ impl Swarm {
                 self.now = next;
                 self.decide();
             } else {
-                self.peers
-                    .iter()
-                    .zip(&mut self.seconds)
-                    .for_each(|(peer, secs)| *secs += u64::from(peer.unchoked));
+                for (peer, seconds) in self.peers.iter_mut().zip(&mut self.seconds) {
+                    *seconds += u64::from(peer.unchoked);
+                    peer.received += peer.rate_down;
+                    peer.sent += if peer.unchoked { peer.rate_up } else { 0 };
+                }
                 self.now = next;
             }
         }
@@ -283,11 +301,11 @@ fn slots_follow_the_bandwidth_where_they_are_by_rate() {
         [(vec![0; 9], 1), (vec![1 << 20; 9], 9), (vec![3000; 9], 2), (vec![9000, 5000, 5000], 3)]
     {
         let mut swarm = Swarm::with_rates(0, true, &rates);
-        swarm.choker = Standard::new(
+        swarm.choker = Box::new(Standard::new(
             StandardConfig { slots: Slots::ByRate, ..StandardConfig::default() },
             Instant::ZERO,
             &mut swarm.dice,
-        );
+        ));
         let joined: Vec<_> = swarm.peers.iter().map(|peer| peer.conn).collect();
         joined.into_iter().for_each(|conn| swarm.tell(ChokeEvent::Joined(conn)));
         swarm.rechoke();
@@ -344,4 +362,54 @@ proptest! {
             prop_assert!(swarm.served() <= slots);
         }
     }
+}
+
+#[test]
+fn libtorrent_gives_free_slots_away_at_once_and_no_more_than_there_are() {
+    let swarm = Swarm::libtorrent(false, &[0; 6]);
+    assert_eq!(swarm.unchoked(), [0, 1, 2, 3]);
+}
+
+#[test]
+fn libtorrent_serves_those_who_send_most_and_one_in_turn() {
+    let mut swarm = Swarm::libtorrent(false, &[10, 50, 20, 40, 30, 0, 0, 0]);
+    swarm.run(600);
+    // Of the four best, three have regular slots at a time; nobody can do without one of these for long.
+    for peer in [1, 3, 4, 2] {
+        assert!(swarm.seconds[peer] > 300, "{:?}", swarm.seconds);
+    }
+    for peer in [0, 5, 6, 7] {
+        assert!((15..200).contains(&swarm.seconds[peer]), "{:?}", swarm.seconds);
+    }
+}
+
+#[test]
+fn a_libtorrent_seed_shares_its_slots_out() {
+    let mut swarm = Swarm::libtorrent(true, &[100; 12]);
+    swarm.run(600);
+    // 600 s of four slots are 200 s for each of twelve.
+    assert!(swarm.seconds.iter().all(|seconds| (100..320).contains(seconds)), "{:?}", swarm.seconds);
+}
+
+#[test]
+fn a_libtorrent_seed_does_not_let_the_fastest_go_on_beyond_their_quota() {
+    let longest = |rate: u64| {
+        let mut swarm = Swarm::libtorrent(true, &[rate, rate, rate, 1, 1, 1, 1, 1]);
+        swarm.run(300);
+        swarm.seconds[..3].iter().sum::<u64>()
+    };
+    // The quota is 1,000 bytes: at 3 bytes a second it is never reached in a round, at 100 soon.
+    let (slow, fast) = (longest(3), longest(100));
+    assert!(fast < slow * 4 / 5, "{fast} s with the quota used up, {slow} s without");
+}
+
+#[test]
+fn libtorrent_deals_a_slot_anew_within_a_second_of_its_coming_back() {
+    let mut swarm = Swarm::libtorrent(false, &[10; 6]);
+    swarm.run(40);
+    let idle = swarm.regular()[0];
+    swarm.set_interest(idle, false);
+    assert_eq!((swarm.served(), swarm.peers[idle].unchoked), (3, false), "it is choked at once");
+    swarm.run(1);
+    assert_eq!(swarm.served(), 4);
 }

@@ -58,6 +58,16 @@ impl Streams {
     }
 }
 
+/// When the endgame begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EndgameFrom {
+    /// "Once all sub-pieces which a peer doesn't have are actively being requested" (Cohen 2003).
+    LastBlocks,
+    /// "When there's at least one request to every piece that's left to download" (libtorrent's
+    /// `strict_end_game_mode`).
+    LastPieces,
+}
+
 /// How a torrent behaves towards others.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -102,6 +112,13 @@ pub struct Config {
     pub allowed_fast: usize,
     /// Whether blocks that others were asked for are asked for again at the end.
     pub endgame: bool,
+    /// When that end begins.
+    pub endgame_from: EndgameFrom,
+    /// A peer that sends a piece within this time is asked for all of a piece at once (libtorrent
+    /// `whole_pieces_threshold`: 20 s). Zero: never.
+    pub whole_pieces: Duration,
+    /// Whether a cancel takes back a block that was handed out and still waits to be sent, too.
+    pub take_back: bool,
     /// Whether to hide pieces from others and show them one by one, while everything is there (BEP 16).
     pub super_seeding: bool,
 }
@@ -129,6 +146,9 @@ impl Config {
             fast: true,
             allowed_fast: 0,
             endgame: true,
+            endgame_from: EndgameFrom::LastBlocks,
+            whole_pieces: Duration::ZERO,
+            take_back: true,
             super_seeding: false,
         }
     }

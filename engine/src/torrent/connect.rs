@@ -187,16 +187,16 @@ impl Torrent {
         self.tell_choker(ChokeEvent::Joined(conn));
     }
 
-    /// "Allowed Fast ... pieces that, if requested, will be sent even when choked" (BEP 6).
+    /// "Allowed Fast is an advisory message which means 'if you ask for this piece, I'll give it to you even if you're
+    /// choked' ... The message sender MAY list pieces that the message sender does not have" (BEP 6).
     fn grant_fast(&mut self, conn: ConnId, out: &mut Outbox) {
         let Some(peer) = self.peers.get_mut(conn) else { return };
         if !peer.fast || self.config.allowed_fast == 0 || self.super_seed.is_some() {
             return;
         }
         let IpAddr::V4(ip) = peer.addr.ip() else { return };
-        let set =
+        peer.granted =
             allowed_fast_set(ip, self.info_hash, self.pieces.geometry.pieces(), self.config.allowed_fast);
-        peer.granted = set.into_iter().filter(|piece| self.pieces.have.has(*piece)).collect();
         for &piece in &peer.granted {
             out.send(conn, Message::AllowedFast(piece));
         }

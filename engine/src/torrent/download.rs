@@ -2,7 +2,7 @@
 
 use super::peer::{Asked, Peer};
 use super::pieces::{Receipt, Release};
-use super::{Timer, Torrent};
+use super::{EndgameFrom, Timer, Torrent};
 use crate::choker::ChokeEvent;
 use crate::node::{Disconnect, Event, Outbox, Output};
 use crate::picker::{Change, PeerView};
@@ -135,7 +135,21 @@ impl Torrent {
             };
             self.ask(conn, block, now, out);
         }
+        if spare > 0 && self.takes_whole_pieces(conn, now) {
+            while self.may_download(conn, now)
+                && let Some(block) = self.pieces.ask_own(conn)
+            {
+                self.ask(conn, block, now, out);
+            }
+        }
         spare > 0
+    }
+
+    /// Whether the peer sends a piece soon enough to be asked for all of it.
+    fn takes_whole_pieces(&self, conn: ConnId, now: Instant) -> bool {
+        let Some(peer) = self.peers.get(conn).filter(|peer| !peer.snubbed) else { return false };
+        let sends = u128::from(peer.down.rate(now)) * u128::from(self.config.whole_pieces.as_nanos());
+        sends >= u128::from(self.pieces.geometry.piece_len()) * 1_000_000_000
     }
 
     /// Whether the rate limits let one more block be asked for; if not, when they do is noted.
@@ -232,13 +246,18 @@ impl Torrent {
     /// send, one block at a time, so that little is sent twice.
     fn endgame_block(&mut self, conn: ConnId) -> Option<Block> {
         let peer = self.peers.get(conn)?;
-        if !self.config.endgame || !self.pieces.all_asked() || !peer.asked.is_empty() || peer.snubbed {
+        if !self.config.endgame || !peer.asked.is_empty() || peer.snubbed {
             return None;
         }
-        self.pieces.ask_again(
-            |piece| peer.serves(piece),
-            |block| peer.asked.iter().any(|asked| asked.block == block),
-        )
+        let usable = |piece| peer.serves(piece);
+        let asked = |block| peer.asked.iter().any(|asked| asked.block == block);
+        match self.config.endgame_from {
+            EndgameFrom::LastBlocks if self.pieces.all_asked() => self.pieces.ask_again(usable, asked),
+            EndgameFrom::LastPieces if self.pieces.all_begun() => {
+                self.pieces.ask_any_again(usable, asked, &mut self.dice.picker)
+            }
+            _ => None,
+        }
     }
 
     fn ask(&mut self, conn: ConnId, block: Block, now: Instant, out: &mut Outbox) {

@@ -22,7 +22,7 @@ mod upload;
 
 use std::collections::BTreeMap;
 
-pub use config::{Config, Setup, Streams};
+pub use config::{Config, EndgameFrom, Setup, Streams};
 
 use crate::addresses::{AddressBook, AddressBookConfig};
 use crate::bitfield::Bitfield;

@@ -6,13 +6,15 @@ use std::net::IpAddr;
 use smallvec::SmallVec;
 
 use crate::bitfield::Bitfield;
+use crate::dice::Dice;
 use crate::picker::{Availability, SwarmView};
 use crate::units::{BLOCK_LEN, Block, ConnId, Geometry, PieceIndex};
 
-/// The most peers that are asked for the same block at once in the endgame.
-const MAX_ASKED: u8 = 3;
 /// Failed downloads of one piece that are remembered; beyond that the oldest is forgotten.
 const MAX_FAILURES: usize = 8;
+
+/// The most peers that are asked for the same block at once in the endgame.
+const MAX_ASKED: u8 = 3;
 
 /// The state of the pieces of one torrent.
 #[derive(Debug)]
@@ -108,6 +110,11 @@ impl Pieces {
         self.hungry.is_empty() && self.availability.open_pieces().is_empty()
     }
 
+    /// Whether every missing piece was begun.
+    pub fn all_begun(&self) -> bool {
+        self.availability.open_pieces().is_empty()
+    }
+
     /// Begins an open piece; after a failed check, with `conn` alone.
     pub fn begin(&mut self, piece: PieceIndex, conn: ConnId) {
         debug_assert!(self.availability.is_open(piece), "{piece} is not open");
@@ -151,11 +158,15 @@ impl Pieces {
         any: bool,
         usable: impl Fn(PieceIndex) -> bool,
     ) -> Option<Block> {
-        let at = self.hungry.iter().position(|piece| {
-            let partial = &self.partials[piece];
+        self.ask_first(|piece, partial| {
             let keeper = if any { partial.sole } else { partial.keeper };
-            keeper.is_none_or(|keeper| keeper == conn) && usable(*piece)
-        })?;
+            keeper.is_none_or(|keeper| keeper == conn) && usable(piece)
+        })
+    }
+
+    /// Marks and gives the first free block of the first piece under way that `wanted` holds for.
+    fn ask_first(&mut self, wanted: impl Fn(PieceIndex, &Partial) -> bool) -> Option<Block> {
+        let at = self.hungry.iter().position(|piece| wanted(*piece, &self.partials[piece]))?;
         let piece = self.hungry[at];
         let partial = self.partials.get_mut(&piece)?;
         let nth = partial.blocks.iter().position(|state| *state == BlockState::Free)?;
@@ -165,6 +176,11 @@ impl Pieces {
             self.hungry.remove(at);
         }
         Some(self.geometry.block(piece, nth as u32))
+    }
+
+    /// Marks and gives the next free block of a piece that `conn` keeps.
+    pub fn ask_own(&mut self, conn: ConnId) -> Option<Block> {
+        self.ask_first(|_, partial| partial.keeper == Some(conn))
     }
 
     /// Marks and gives a block that others were asked for and that did not come yet: the one with the fewest askers
@@ -190,6 +206,33 @@ impl Pieces {
         let (times, piece, nth) = best?;
         self.partials.get_mut(&piece)?.blocks[nth] = BlockState::Asked(times + 1);
         Some(self.geometry.block(piece, nth as u32))
+    }
+
+    /// As [`Pieces::ask_again`], but any such block of a piece without a free one, however many were asked for it: "one
+    /// random block from one random partial piece" (libtorrent's `piece_picker.cpp`).
+    pub fn ask_any_again(
+        &mut self,
+        usable: impl Fn(PieceIndex) -> bool,
+        asked: impl Fn(Block) -> bool,
+        dice: &mut Dice,
+    ) -> Option<Block> {
+        let mut candidates = Vec::new();
+        let whole = |partial: &Partial| partial.free == 0 && partial.sole.is_none();
+        for (&piece, partial) in &self.partials {
+            if !whole(partial) || !usable(piece) {
+                continue;
+            }
+            let waits = |state: &BlockState| matches!(state, BlockState::Asked(times) if *times < u8::MAX);
+            let waiting = (0..).zip(&partial.blocks).filter(|(_, state)| waits(state));
+            let blocks = waiting.map(|(nth, _)| self.geometry.block(piece, nth));
+            candidates.extend(blocks.filter(|&block| !asked(block)));
+        }
+        let block = candidates[dice.index(candidates.len())?];
+        let nth = (block.begin / BLOCK_LEN) as usize;
+        if let BlockState::Asked(times) = &mut self.partials.get_mut(&block.piece)?.blocks[nth] {
+            *times += 1;
+        }
+        Some(block)
     }
 
     /// One peer fewer is asked for `block`; it may still come `late`. Whether that opened something for others to ask for.

@@ -74,7 +74,7 @@ impl Torrent {
         if let Some(at) = peer.queue.iter().position(|queued| *queued == block) {
             peer.queue.remove(at);
             self.reject(conn, block, out);
-        } else {
+        } else if self.config.take_back {
             let reject = peer.fast;
             out.push(Output::CancelBlock { conn, block, reject });
         }

@@ -95,8 +95,12 @@ pub struct Completion {
     pub min: Option<f64>,
     /// The mean.
     pub mean: Option<f64>,
+    /// The first quartile.
+    pub p25: Option<f64>,
     /// The median.
     pub p50: Option<f64>,
+    /// The third quartile.
+    pub p75: Option<f64>,
     /// The time by which 95 % had finished.
     pub p95: Option<f64>,
     /// The slowest.

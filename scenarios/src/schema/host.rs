@@ -28,7 +28,8 @@ pub struct HostClass {
     #[serde(default = "rarest_first")]
     pub picker: String,
     /// Whom they unchoke, by the strategy's name. `"tit-for-tat"` is so while they download; once they have
-    /// everything it serves by upload rate, with rotation.
+    /// everything it serves by upload rate, with rotation. `"libtorrent"` is that client's: the same while they
+    /// download, but nobody loses a slot that nobody else earned, and round robin by `limits.seeding_quota` after it.
     #[serde(default = "tit_for_tat")]
     pub choker: String,
     /// Whom they connect to. `"seeds"` makes a client of a client–server system of them: they ask the seeds alone
@@ -45,6 +46,13 @@ pub struct HostClass {
     /// Whether the last blocks are asked of several peers at once (Cohen 2003).
     #[serde(default = "yes")]
     pub endgame: bool,
+    /// When the last blocks begin.
+    #[serde(default)]
+    pub endgame_from: EndgameFrom,
+    /// Whether a cancel takes back a block that waits in the socket buffer, too. In libtorrent it does not: a request
+    /// leaves the queue when its block is read.
+    #[serde(default = "yes")]
+    pub take_back: bool,
     /// Their access links: the wire.
     pub links: Links,
     /// Their disk. Without it, what they store is there at once and never lost.
@@ -78,6 +86,17 @@ pub enum Behaviour {
     FreeRider,
     /// Has everything and uploads.
     Seed,
+}
+
+/// When the endgame begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndgameFrom {
+    /// When every missing block was asked for (Cohen 2003).
+    #[default]
+    LastBlocks,
+    /// When every missing piece was begun: libtorrent's `strict_end_game_mode`. In a torrent of few pieces this is soon.
+    LastPieces,
 }
 
 /// Whom a host connects to.
@@ -179,6 +198,9 @@ pub struct Limits {
     pub rechoke: Span,
     /// How long a peer keeps an optimistic slot: a multiple of `rechoke`. BEP 3: "rotates every 30 seconds".
     pub optimistic: Span,
+    /// Pieces that a seed sends to one peer before another has its turn, with the choker `"libtorrent"`, whose
+    /// `seeding_piece_quota` this is.
+    pub seeding_quota: u32,
     /// A peer that sends nothing for so long is snubbed: it gets no slot in return, is asked for one block only, and
     /// what it was asked for is asked of others. Cohen 2003: "over a minute".
     pub snub_timeout: Span,
@@ -204,6 +226,9 @@ pub struct Limits {
     pub request_queue_time: Span,
     /// Requests in flight to one peer at most. libtorrent's `max_out_request_queue`.
     pub max_requests: u32,
+    /// A peer that sends a piece within this time is asked for all of a piece at once, so that others have no part in
+    /// it. libtorrent's `whole_pieces_threshold`, which is 20 s; zero turns it off.
+    pub whole_pieces: Span,
     /// Requests of one peer that the client holds, as it says in `reqq` (BEP 10).
     pub reqq: u32,
     /// Pieces that a newcomer may have without a slot (BEP 6 suggests 10; mainline grants none).
@@ -227,6 +252,7 @@ impl Default for Limits {
             optimistic_slots: 1,
             rechoke: Span::from_secs(10),
             optimistic: Span::from_secs(30),
+            seeding_quota: 20,
             snub_timeout: Span::from_secs(60),
             connections: 50,
             dial_target: 30,
@@ -238,6 +264,7 @@ impl Default for Limits {
             numwant: 50,
             request_queue_time: Span::from_secs(3),
             max_requests: 500,
+            whole_pieces: Span::ZERO,
             reqq: 500,
             allowed_fast: 0,
             keep_alive: Span::from_secs(110),

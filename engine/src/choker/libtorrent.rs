@@ -1,0 +1,254 @@
+//! libtorrent's choker with its default settings: `fixed_slots_choker`, and `round_robin` while seeding
+//! (`settings_pack.hpp` and `choker.cpp` of 2.1).
+//!
+//! Where mainline's choker ([`Standard`](super::Standard)) has slots that are not earned go round, this one leaves
+//! them where they are: whoever holds a slot keeps it until others send more, or until it was sent its quota. So a
+//! seed serves few peers at a time, each for `seeding_piece_quota` pieces. Who has a slot when is settled
+//! every `unchoke_interval`, and within a second of a slot being given back.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use super::standard::slots_by_rate;
+use super::{ChokeEvent, ChokePeer, ChokeView, Choker, Slot, Slots};
+use crate::dice::Dice;
+use crate::time::{Duration, Instant};
+use crate::units::ConnId;
+
+/// libtorrent looks at its timers once a second.
+const TICK: Duration = Duration::from_secs(1);
+/// For how long a slot is not taken away, whatever was sent.
+const SHORTEST_TURN: Duration = Duration::from_secs(60);
+
+/// The constants of a [`Libtorrent`] choker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LibtorrentConfig {
+    /// `unchoke_slots_limit`: 8.
+    pub slots: Slots,
+    /// `num_optimistic_unchoke_slots`: "0 means automatic, where libtorrent opens up 20% of your allowed upload slots",
+    /// at least one.
+    pub optimistic: usize,
+    /// `unchoke_interval`: 15 s.
+    pub rechoke_every: Duration,
+    /// `optimistic_unchoke_interval`: 30 s.
+    pub optimistic_every: Duration,
+    /// `seeding_piece_quota`, in bytes: what is sent to a peer "before rotating in another peer to the unchoke set".
+    pub quota: u64,
+}
+
+/// Slots for those who sent most since the last round; then for those who have one, until their quota is sent; then
+/// for those who have waited longest. Optimistic slots are for those who have waited longest for one.
+#[derive(Debug)]
+pub struct Libtorrent {
+    config: LibtorrentConfig,
+    peers: BTreeMap<ConnId, Memory>,
+    /// Who became interested since the last decision.
+    asking: Vec<ConnId>,
+    slots: usize,
+    /// When this host began to tick.
+    began: Instant,
+    next_round: Instant,
+    next_turn: Instant,
+}
+
+/// What is remembered of a peer.
+#[derive(Clone, Copy, Debug)]
+struct Memory {
+    /// When it last got a slot, or else joined.
+    unchoked_at: Instant,
+    /// When it last got an optimistic slot.
+    optimistic_at: Option<Instant>,
+    /// What it had been sent when it got its slot.
+    sent_before: u64,
+    /// What had been sent and received at the last round.
+    round_sent: u64,
+    round_received: u64,
+}
+
+impl Libtorrent {
+    /// A choker that first deals all slots within the first second, and free ones at once.
+    pub fn new(config: LibtorrentConfig, now: Instant, dice: &mut Dice) -> Self {
+        let began = now + Duration::from_nanos(dice.below(TICK.as_nanos()));
+        let slots = match config.slots {
+            Slots::Fixed(slots) => slots,
+            Slots::ByRate => 1,
+        };
+        let config = LibtorrentConfig {
+            rechoke_every: config.rechoke_every.max(TICK),
+            optimistic_every: config.optimistic_every.max(TICK),
+            ..config
+        };
+        Self {
+            config,
+            peers: BTreeMap::new(),
+            asking: Vec::new(),
+            slots,
+            began,
+            next_round: began,
+            next_turn: began,
+        }
+    }
+
+    /// The first tick after `now`.
+    fn tick_after(&self, now: Instant) -> Instant {
+        let ticks = now.since(self.began).as_nanos() / TICK.as_nanos();
+        self.began + TICK * (ticks + 1)
+    }
+
+    /// Those who hold a slot and want it.
+    fn holders(view: &ChokeView<'_>) -> Vec<Slot> {
+        let holders = view.peers.iter().filter(|peer| peer.unchoked && peer.interested);
+        holders.map(|peer| slot(peer.conn, peer.optimistic)).collect()
+    }
+
+    /// Deals the regular slots; who has an optimistic one keeps it, or has earned a regular one.
+    fn deal_regular(&mut self, view: &ChokeView<'_>, now: Instant, dice: &mut Dice) -> Vec<Slot> {
+        self.next_round = now + self.config.rechoke_every;
+        if self.config.slots == Slots::ByRate {
+            self.slots = slots_by_rate(view);
+        }
+        let mut ranked: Vec<_> = view.peers.iter().filter(|peer| peer.interested).collect();
+        let optimistic = ranked.iter().filter(|peer| peer.optimistic).count();
+        let regular =
+            self.slots.saturating_sub(if optimistic > 0 { optimistic } else { self.config.optimistic });
+        dice.shuffle(&mut ranked);
+        ranked.sort_by_key(|peer| self.rank(peer, now));
+        // `unchoke_sort` finds the best for all slots and leaves these in no order (`std::nth_element`); the regular
+        // slots go to the first of them. So an optimistic slot often becomes a regular one, and slots do go round.
+        let best = ranked.len().min(self.slots);
+        dice.shuffle(&mut ranked[..best]);
+        let mut dealt = Vec::new();
+        for (nth, peer) in ranked.into_iter().enumerate() {
+            if nth < regular {
+                dealt.push(slot(peer.conn, false));
+                if peer.optimistic {
+                    self.next_turn = now;
+                }
+            } else if peer.optimistic {
+                dealt.push(slot(peer.conn, true));
+            }
+        }
+        for peer in view.peers {
+            if let Some(memory) = self.peers.get_mut(&peer.conn) {
+                (memory.round_sent, memory.round_received) = (peer.sent, peer.received);
+            }
+        }
+        dealt
+    }
+
+    /// The smaller, the sooner a peer gets a slot.
+    fn rank(&self, peer: &ChokePeer, now: Instant) -> impl Ord + use<> {
+        let memory = self.memory(peer.conn);
+        let served = peer.sent.saturating_sub(memory.sent_before) > self.config.quota
+            && now.since(memory.unchoked_at) > SHORTEST_TURN;
+        let sent = if peer.unchoked { peer.sent - memory.round_sent } else { 0 };
+        let received = peer.received - memory.round_received;
+        (Reverse(received), peer.unchoked && served, Reverse(sent), memory.unchoked_at)
+    }
+
+    /// Gives the optimistic slots to those who have waited longest for one.
+    fn deal_optimistic(
+        &mut self,
+        view: &ChokeView<'_>,
+        now: Instant,
+        dice: &mut Dice,
+        dealt: &mut Vec<Slot>,
+    ) {
+        self.next_turn = now + self.config.optimistic_every;
+        dealt.retain(|slot| !slot.optimistic);
+        let waits = |peer: &&ChokePeer| peer.interested && dealt.iter().all(|slot| slot.conn != peer.conn);
+        let mut waiting: Vec<_> = view.peers.iter().filter(waits).map(|peer| peer.conn).collect();
+        dice.shuffle(&mut waiting);
+        waiting.sort_by_key(|conn| self.memory(*conn).optimistic_at);
+        for conn in waiting.into_iter().take(self.config.optimistic) {
+            dealt.push(slot(conn, true));
+        }
+        if dealt.len() > self.slots {
+            self.next_round = self.tick_after(now);
+        }
+    }
+
+    fn memory(&self, conn: ConnId) -> Memory {
+        *self.peers.get(&conn).expect("a peer joins before it is seen")
+    }
+
+    /// Remembers who got a slot.
+    fn note(&mut self, view: &ChokeView<'_>, now: Instant, dealt: &[Slot]) {
+        for slot in dealt {
+            let Some((peer, memory)) = view.peer(slot.conn).zip(self.peers.get_mut(&slot.conn)) else {
+                continue;
+            };
+            if !peer.unchoked {
+                (memory.unchoked_at, memory.sent_before) = (now, peer.sent);
+            }
+            if slot.optimistic && !peer.optimistic {
+                memory.optimistic_at = Some(now);
+            }
+        }
+    }
+}
+
+impl Choker for Libtorrent {
+    fn decide(&mut self, view: &ChokeView<'_>, now: Instant, dice: &mut Dice, out: &mut Vec<Slot>) {
+        let mut dealt =
+            if now >= self.next_round { self.deal_regular(view, now, dice) } else { Self::holders(view) };
+        if now >= self.next_turn {
+            self.deal_optimistic(view, now, dice, &mut dealt);
+        }
+        for conn in std::mem::take(&mut self.asking) {
+            let waits = view.peer(conn).is_some_and(|peer| peer.interested);
+            if waits && dealt.len() < self.slots && dealt.iter().all(|slot| slot.conn != conn) {
+                dealt.push(slot(conn, false));
+            }
+        }
+        let waits = |peer: &ChokePeer| peer.interested && dealt.iter().all(|slot| slot.conn != peer.conn);
+        if dealt.iter().all(|slot| !slot.optimistic) && view.peers.iter().any(waits) {
+            self.next_turn = self.next_turn.min(self.tick_after(now));
+        }
+        self.note(view, now, &dealt);
+        out.append(&mut dealt);
+    }
+
+    fn next_decision(&self) -> Instant {
+        self.next_round.min(self.next_turn)
+    }
+
+    fn on_event(&mut self, event: ChokeEvent, now: Instant, _dice: &mut Dice) -> bool {
+        match event {
+            ChokeEvent::Joined(conn) => {
+                let memory = Memory {
+                    unchoked_at: now,
+                    optimistic_at: None,
+                    sent_before: 0,
+                    round_sent: 0,
+                    round_received: 0,
+                };
+                self.peers.insert(conn, memory);
+                false
+            }
+            ChokeEvent::Left { conn, unchoked } => {
+                self.peers.remove(&conn);
+                self.asking.retain(|&other| other != conn);
+                if unchoked {
+                    self.next_round = self.next_round.min(self.tick_after(now));
+                }
+                unchoked
+            }
+            ChokeEvent::NotInterested { unchoked, .. } => {
+                if unchoked {
+                    self.next_round = self.next_round.min(self.tick_after(now));
+                }
+                unchoked
+            }
+            ChokeEvent::Interested { conn, unchoked: false } => {
+                self.asking.push(conn);
+                true
+            }
+            ChokeEvent::Interested { .. } | ChokeEvent::BlockReceived(_) | ChokeEvent::BlockSent(_) => false,
+        }
+    }
+}
+
+fn slot(conn: ConnId, optimistic: bool) -> Slot {
+    Slot { conn, optimistic, cap: None }
+}
