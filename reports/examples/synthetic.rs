@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = PathBuf::from(std::env::args().nth(1).ok_or("name a folder")?);
-    let record = synthetic::flash_crowd(100, 256, 300);
+    let record = synthetic::with_faults();
     record.write(&dir)?;
     println!("{}", torrentlab_reports::summary_table(&record.summary));
     println!("{}", torrentlab_reports::report(&dir)?.display());

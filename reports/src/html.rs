@@ -3,11 +3,16 @@
 use minijinja::{AutoEscape, Environment, Value, context};
 
 use crate::plots::{self, Plot};
-use crate::record::{ClassInfo, RunInfo, RunRecord, Verdict};
+use crate::record::{ClassInfo, FaultRow, RunInfo, RunRecord, Verdict};
 use crate::table::{Line, summary_lines};
 use crate::words;
 
 const TEMPLATE: &str = include_str!("report.html");
+
+/// Faults that the page lists at most.
+const MOST_FAULTS: usize = 50;
+/// Hosts that it names of one fault.
+const MOST_HOSTS: usize = 8;
 
 /// The page of `record` with its `plots`, as HTML. What the scenario says is escaped.
 ///
@@ -28,6 +33,8 @@ pub fn page(record: &RunRecord, plots: &[Plot]) -> Result<String, minijinja::Err
         ),
         lines => summary_lines(&record.summary).iter().map(line).collect::<Vec<_>>(),
         plots => plots.iter().map(picture).collect::<Vec<_>>(),
+        faults => record.faults.iter().take(MOST_FAULTS).map(fault).collect::<Vec<_>>(),
+        more_faults => record.faults.len().saturating_sub(MOST_FAULTS),
         classes => record.info.classes.iter().map(class).collect::<Vec<_>>(),
         face_css => plots::face_css(),
     })
@@ -61,6 +68,22 @@ fn line(line: &Line) -> Value {
 fn picture(plot: &Plot) -> Value {
     let svg = plot.svg.replacen(&plots::face_css(), "", 1);
     context! { name => plot.name, how_to_read => plot.how_to_read, svg }
+}
+
+fn fault(row: &FaultRow) -> Value {
+    let names: Vec<&str> = row.hosts.split_whitespace().collect();
+    let mut hosts = names[..names.len().min(MOST_HOSTS)].join(", ");
+    if names.len() > MOST_HOSTS {
+        hosts.push_str(&format!(" and {} more", words::count((names.len() - MOST_HOSTS) as u64)));
+    }
+    context! {
+        kind => row.kind.as_str(),
+        target => row.target.as_str(),
+        hosts,
+        begin => words::seconds(row.begin_s),
+        end => row.end_s.map_or_else(|| "the end".to_owned(), words::seconds),
+        path => row.fault.as_str(),
+    }
 }
 
 fn class(class: &ClassInfo) -> Value {

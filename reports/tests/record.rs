@@ -23,12 +23,13 @@ fn read_error(dir: &Path) -> String {
 /// The first write rounds to six decimals; from then on nothing changes.
 #[test]
 fn round_trips() {
-    let first = written(&synthetic::flash_crowd(30, 64, 50));
+    let first = written(&synthetic::with_faults());
     let record = RunRecord::read(first.path()).expect("readable");
     assert_eq!(record.peers.len(), 31);
     assert_eq!(record.timeline.len(), 50);
     assert_eq!(record.pieces.len(), 64);
     assert_eq!(record.availability.copies.len(), 50);
+    assert_eq!(record.faults.len(), 43);
     let again = written(&record);
     assert_eq!(RunRecord::read(again.path()).expect("readable"), record);
     for entry in fs::read_dir(first.path()).expect("listed") {
@@ -57,6 +58,7 @@ fn leaves_no_parts_behind() {
         [
             "availability.csv",
             "cost.json",
+            "faults.csv",
             "peers.csv",
             "pieces.csv",
             "run.json",

@@ -58,6 +58,37 @@ fn the_cost_stays_out_of_the_report() {
 }
 
 #[test]
+fn faults_stand_in_every_plot_over_time_and_on_the_page() {
+    let dir = reported(&synthetic::with_faults());
+    let text = |name: &str| String::from_utf8(read(dir.path(), name)).expect("text");
+    for plot in ["completion", "health", "availability", "rates"] {
+        let svg = text(&format!("plots/{plot}.svg"));
+        for label in ["partition: 10% of dsl", "kill: seed", "vanish: 1 of cable, 41 times"] {
+            assert_eq!(svg.matches(label).count(), 1, "{plot}: {label}");
+        }
+    }
+    assert!(!text("plots/upload.svg").contains("kill: seed"), "it has no axis of time");
+    let page = text("report.html");
+    assert!(page.contains("What went wrong") && page.contains("<td>dsl-2, dsl-6</td>"));
+    assert!(!text_of(&synthetic::flash_crowd(5, 8, 10)).contains("What went wrong"));
+}
+
+#[test]
+fn more_faults_than_there_is_room_for_are_counted() {
+    let mut record = synthetic::with_faults();
+    for (nth, fault) in record.faults.iter_mut().enumerate() {
+        fault.fault = format!("fault.{nth}");
+    }
+    let dir = reported(&record);
+    let svg = String::from_utf8(read(dir.path(), "plots/health.svg")).expect("text");
+    assert!(svg.matches("vanish: 1 of cable").count() < 20 && svg.contains(" more, in faults.csv"));
+}
+
+fn text_of(record: &RunRecord) -> String {
+    String::from_utf8(read(reported(record).path(), "report.html")).expect("text")
+}
+
+#[test]
 fn a_plot_carries_its_font_and_the_page_carries_it_once() {
     let dir = reported(&synthetic::flash_crowd(5, 8, 10));
     let count =

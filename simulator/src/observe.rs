@@ -1,11 +1,14 @@
 //! From what is known of a swarm to the rows of a record.
 
 use torrentlab_engine::time::{Duration, Instant};
-use torrentlab_reports::record::{AvailabilitySampler, Departure, PeerRow, PieceRow, Role, TimelineRow};
+use torrentlab_reports::record::{
+    AvailabilitySampler, Departure, FaultRow, PeerRow, PieceRow, Role, TimelineRow,
+};
 use torrentlab_reports::stats::{Health, effective_sources};
 use torrentlab_scenarios::Scenario;
 use torrentlab_scenarios::schema::{self, Behaviour, HostClass};
 
+use crate::fault::{FaultPlan, Hits, PlannedFault, Side};
 use crate::ledger::{Account, Ledger};
 use crate::simulation::Simulation;
 
@@ -60,6 +63,7 @@ impl Sampler {
             wire_up_bytes_per_s: per_s(new.wire_up, self.last.wire_up),
             upload_utilisation: self.offered(ledger).map(|offered| payload / offered),
             tracker_announces: new.announces - self.last.announces,
+            faults: swarm.faults().count(),
             ..TimelineRow::default()
         };
         row.set_health(&Health::of(&ledger.copies));
@@ -181,6 +185,38 @@ pub fn piece_rows(ledger: &Ledger) -> Vec<PieceRow> {
         hash_failures: account.hash_failures,
     })
     .collect()
+}
+
+/// A row for each fault of `plan` that had begun at `end`.
+pub fn fault_rows(scenario: &Scenario, plan: &FaultPlan, end: Instant) -> Vec<FaultRow> {
+    let sizes = scenario.class_sizes();
+    let of = |(class, size): (&&str, &u32)| (0..*size).map(|index| format!("{class}-{index}")).collect();
+    let names: Vec<String> = sizes.iter().flat_map::<Vec<String>, _>(of).collect();
+    let begun = plan.faults.iter().filter(|fault| fault.begin <= end);
+    begun.map(|fault| fault_row(fault, &names, end)).collect()
+}
+
+fn fault_row(fault: &PlannedFault, names: &[String], end: Instant) -> FaultRow {
+    let hosts = |hosts: &[u32]| -> Vec<&str> { hosts.iter().map(|&host| &*names[host as usize]).collect() };
+    let side = |side: &Side| {
+        let mut names = hosts(&side.hosts);
+        names.extend(side.tracker.then_some("tracker"));
+        names.join(" ")
+    };
+    FaultRow {
+        fault: fault.origin.clone(),
+        kind: fault.kind.to_string(),
+        target: fault.target.clone(),
+        hosts: match &fault.hits {
+            Hits::Tracker => String::new(),
+            Hits::Hosts(hit) => hosts(hit).join(" "),
+            // The target named hosts: the other side is everybody else.
+            Hits::Links { from, .. } if !fault.target.contains("->") => side(from),
+            Hits::Links { from, to, .. } => format!("{} -> {}", side(from), side(to)),
+        },
+        begin_s: fault.begin.as_secs_f64(),
+        end_s: (fault.end <= end).then(|| fault.end.as_secs_f64()),
+    }
 }
 
 /// The uplink of a host of `class`: the smaller of the link and the client's own limit.

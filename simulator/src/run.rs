@@ -15,7 +15,7 @@ use torrentlab_scenarios::{Bounds, InitialPieces, Scenario, Stay};
 use crate::build::{BuildError, build, synthetic};
 use crate::content::{Content, RealContent};
 use crate::ledger::Ledger;
-use crate::observe::{Sampler, peer_rows, piece_rows, up};
+use crate::observe::{Sampler, fault_rows, peer_rows, piece_rows, up};
 use crate::registry::Registry;
 use crate::simulation::Simulation;
 use crate::trace::{Detail, Difference, TraceResult, first_difference};
@@ -236,6 +236,7 @@ impl Job<'_> {
         let pieces = piece_rows(&swarm.ledger());
         let (simulated_s, events, corrupt) = (swarm.now().as_secs_f64(), swarm.events(), swarm.corrupt());
         let classes = class_infos(scenario, &swarm.ledger());
+        let faults = fault_rows(scenario, swarm.faults().plan(), swarm.now());
         let tick = swarm.tick();
         let trace = swarm.finish_trace();
         let mut info = RunInfo {
@@ -262,8 +263,17 @@ impl Job<'_> {
         let summary = summarise(&info, &peers, &timeline);
         info.judgement = judge(&summary, &info.bars);
         let scenario_toml = resolved(scenario, seed);
-        let record =
-            RunRecord { info, scenario_toml, peers, timeline, pieces, availability, summary, cost: None };
+        let record = RunRecord {
+            info,
+            scenario_toml,
+            peers,
+            timeline,
+            pieces,
+            faults,
+            availability,
+            summary,
+            cost: None,
+        };
         Ok(Outcome { record, trace, corrupt })
     }
 

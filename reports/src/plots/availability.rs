@@ -1,6 +1,7 @@
 //! How common each piece was, over time.
 
 use super::axis::Axis;
+use super::bands;
 use super::figure::{Body, Figure, HeatMap};
 use crate::record::RunRecord;
 use crate::words;
@@ -27,6 +28,7 @@ pub fn figure(record: &RunRecord) -> Figure {
     Figure {
         title: title(record),
         x: Axis::time("time since the start", last_s + step_s),
+        bands: bands::since_start(record),
         body: Body::HeatMap(HeatMap {
             y: Axis::index("piece", pieces),
             label: "copies (logarithmic):".to_owned(),
@@ -40,6 +42,7 @@ fn nothing() -> Figure {
     Figure {
         title: "How common each piece was is not on record".to_owned(),
         x: Axis::time("time since the start", 1.0),
+        bands: Vec::new(),
         body: Body::Message("The run left no samples of the pieces.".to_owned()),
     }
 }

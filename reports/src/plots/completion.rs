@@ -3,6 +3,7 @@
 use plotters::style::RGBColor;
 
 use super::axis::Axis;
+use super::bands;
 use super::figure::{Body, Curve, Dash, Figure, Panel, ink, thinned};
 use crate::bound::client_server;
 use crate::record::{PeerRow, RunRecord};
@@ -26,7 +27,12 @@ pub fn figure(record: &RunRecord) -> Figure {
     let server = if classes.len() > 1 { Vec::new() } else { server };
     let x = time_axis(record, &sorted(record.peers.iter()), &server);
     if eligible == 0 {
-        return Figure { title, x, body: Body::Message("No host came for the content.".to_owned()) };
+        return Figure {
+            title,
+            x,
+            bands: Vec::new(),
+            body: Body::Message("No host came for the content.".to_owned()),
+        };
     }
     let curve = |label: String, colour, dash, points| Curve { label, colour, dash, points };
     let mut curves: Vec<Curve> = classes
@@ -47,6 +53,7 @@ pub fn figure(record: &RunRecord) -> Figure {
     Figure {
         title,
         x,
+        bands: bands::since_joining(record),
         body: Body::Panels(vec![Panel { y: Axis::percent("hosts that have finished"), curves }]),
     }
 }

@@ -1,11 +1,12 @@
 //! Draws a [`Figure`] on a sheet: the layout, axes and legends that all plots have in common.
 
-use plotters::prelude::{BLACK, Color, DrawingBackend, RGBColor, ViridisRGB};
+use plotters::prelude::{BLACK, Color, DrawingAreaErrorKind, DrawingBackend, RGBColor, ViridisRGB};
 use plotters::style::colors::colormaps::ColorMap;
 
 use super::axis::Axis;
 use super::canvas::{Anchor, Canvas, Drawn, Frame, Picture, SIZE};
 use super::figure::{Body, Curve, Dash, Figure, HeatMap, Panel, Strip, ink};
+use super::lanes::Lanes;
 use crate::words;
 
 const GRID: RGBColor = RGBColor(225, 225, 225);
@@ -21,8 +22,8 @@ const TEXT: f64 = 15.0;
 pub fn draw<DB: DrawingBackend>(canvas: &mut Canvas<DB>, figure: &Figure) -> Drawn<DB> {
     draw_title(canvas, &figure.title)?;
     match &figure.body {
-        Body::Panels(panels) => draw_panels(canvas, &figure.x, panels),
-        Body::HeatMap(map) => draw_heat_map(canvas, &figure.x, map),
+        Body::Panels(panels) => draw_panels(canvas, figure, panels),
+        Body::HeatMap(map) => draw_heat_map(canvas, figure, map),
         Body::Strips(strips) => draw_strips(canvas, &figure.x, strips),
         Body::Message(text) => {
             let middle = (f64::from(SIZE.0) / 2.0, f64::from(SIZE.1) / 2.0);
@@ -39,12 +40,16 @@ fn draw_title<DB: DrawingBackend>(canvas: &Canvas<DB>, title: &str) -> Drawn<DB>
     canvas.text(title, (22.0, 32.0), fitting, ink::BLACK, Anchor::Left)
 }
 
-fn draw_panels<DB: DrawingBackend>(canvas: &mut Canvas<DB>, x: &Axis, panels: &[Panel]) -> Drawn<DB> {
-    let height = (BOTTOM - TOP) / panels.len() as f64;
+fn draw_panels<DB: DrawingBackend>(canvas: &mut Canvas<DB>, figure: &Figure, panels: &[Panel]) -> Drawn<DB> {
+    let x = &figure.x;
+    let lanes = draw_lanes(canvas, figure)?;
+    let first = TOP + lanes.height();
+    let height = (BOTTOM - first) / panels.len() as f64;
     for (index, panel) in panels.iter().enumerate() {
-        let top = TOP + height * index as f64;
+        let top = first + height * index as f64;
         let gap = if index + 1 < panels.len() { 12.0 } else { 0.0 };
         let frame = Frame { left: LEFT, top: top + HEADER, right: RIGHT, bottom: top + height - gap };
+        lanes.fill(canvas, x, &frame)?;
         draw_legend(canvas, &panel.y.label, &panel.curves, top + HEADER / 2.0 - 3.0)?;
         draw_y_axis(canvas, &panel.y, &frame)?;
         draw_x_grid(canvas, x, &frame)?;
@@ -53,6 +58,17 @@ fn draw_panels<DB: DrawingBackend>(canvas: &mut Canvas<DB>, x: &Axis, panels: &[
         }
     }
     draw_x_axis(canvas, x)
+}
+
+/// The labels of the bands, below the title.
+fn draw_lanes<'f, DB: DrawingBackend>(
+    canvas: &Canvas<DB>,
+    figure: &'f Figure,
+) -> Result<Lanes<'f>, DrawingAreaErrorKind<DB::ErrorType>> {
+    let frame = Frame { left: LEFT, top: TOP - 4.0, right: RIGHT, bottom: BOTTOM };
+    let lanes = Lanes::new(canvas, &figure.x, &figure.bands, &frame);
+    lanes.draw_labels(canvas, &figure.x, &frame)?;
+    Ok(lanes)
 }
 
 /// The panel's quantity on the left, and a sample of each curve beside its name on the right, above the data.
@@ -110,18 +126,23 @@ fn draw_x_axis<DB: DrawingBackend>(canvas: &Canvas<DB>, x: &Axis) -> Drawn<DB> {
     canvas.text(&x.label, ((LEFT + RIGHT) / 2.0, BOTTOM + 44.0), TEXT, ink::GREY, Anchor::Center)
 }
 
-fn draw_heat_map<DB: DrawingBackend>(canvas: &mut Canvas<DB>, x: &Axis, map: &HeatMap) -> Drawn<DB> {
+fn draw_heat_map<DB: DrawingBackend>(canvas: &mut Canvas<DB>, figure: &Figure, map: &HeatMap) -> Drawn<DB> {
     const BAR: f64 = 84.0;
-    let frame = Frame { left: LEFT, top: TOP + HEADER, right: RIGHT, bottom: BOTTOM };
+    let x = &figure.x;
+    let lanes = draw_lanes(canvas, figure)?;
+    let top = TOP + lanes.height();
+    let frame = Frame { left: LEFT, top: top + HEADER, right: RIGHT, bottom: BOTTOM };
     let most = map.rows.iter().flatten().copied().max().unwrap_or(0).max(1);
-    canvas.text(&map.y.label, (22.0, TOP + HEADER / 2.0 - 3.0), TEXT, ink::GREY, Anchor::Left)?;
-    draw_colour_bar(canvas, &map.label, most, BAR)?;
+    let middle = top + HEADER / 2.0 - 3.0;
+    canvas.text(&map.y.label, (22.0, middle), TEXT, ink::GREY, Anchor::Left)?;
+    draw_colour_bar(canvas, &map.label, most, BAR, middle)?;
     let cells = Frame {
         left: frame.at(x.position(map.span.0), 0.0).0,
         right: frame.at(x.position(map.span.1), 0.0).0,
         ..frame
     };
     canvas.picture(&picture(map, most), &cells)?;
+    lanes.outline(canvas, x, &frame)?;
     for (at, text) in &map.y.ticks {
         let (left, height) = frame.at(0.0, map.y.position(*at));
         canvas.line(&[(left - 5.0, height), (left, height)], ink::GREY, 1.0, Dash::Solid)?;
@@ -159,8 +180,8 @@ fn draw_colour_bar<DB: DrawingBackend>(
     label: &str,
     most: u32,
     width: f64,
+    y: f64,
 ) -> Drawn<DB> {
-    let y = TOP + HEADER / 2.0 - 3.0;
     let end = words::count(u64::from(most));
     let right = RIGHT - canvas.text_width(&end, TEXT) - 6.0;
     canvas.text(&end, (RIGHT, y), TEXT, ink::BLACK, Anchor::Right)?;

@@ -14,6 +14,8 @@ pub mod ink {
     pub const GREEN: RGBColor = RGBColor(0, 158, 115);
     pub const PURPLE: RGBColor = RGBColor(204, 121, 167);
     pub const GREY: RGBColor = RGBColor(110, 110, 110);
+    /// Of what went wrong, and of nothing else.
+    pub const BROWN: RGBColor = RGBColor(150, 70, 60);
 }
 
 /// A plot.
@@ -23,8 +25,21 @@ pub struct Figure {
     pub title: String,
     /// The axis that its panels share.
     pub x: Axis,
+    /// What went wrong, if the axis is one of time.
+    pub bands: Vec<Band>,
     /// What stands over the axis.
     pub body: Body,
+}
+
+/// Something that went wrong, once or several times.
+#[derive(Clone, Debug)]
+pub struct Band {
+    /// What.
+    pub label: String,
+    /// From when to when, in seconds.
+    pub spans: Vec<(f64, f64)>,
+    /// Whether it is shown over the whole height.
+    pub filled: bool,
 }
 
 /// The kinds of plot.

@@ -1,6 +1,7 @@
 //! How many complete copies there were, and who held them.
 
 use super::axis::Axis;
+use super::bands;
 use super::figure::{Body, Curve, Dash, Figure, Panel, ink, thinned};
 use crate::record::{RunRecord, TimelineRow};
 use crate::words;
@@ -17,7 +18,12 @@ pub fn figure(record: &RunRecord) -> Figure {
     let x = Axis::time("time since the start", rows.last().map_or(0.0, |row| row.t_s));
     let title = title(record);
     if rows.is_empty() {
-        return Figure { title, x, body: Body::Message("The run left no samples.".to_owned()) };
+        return Figure {
+            title,
+            x,
+            bands: Vec::new(),
+            body: Body::Message("The run left no samples.".to_owned()),
+        };
     }
     let line = |label: &str, colour, dash, value: fn(&TimelineRow) -> f64| Curve {
         label: label.to_owned(),
@@ -42,7 +48,7 @@ pub fn figure(record: &RunRecord) -> Figure {
             line("seeds", ink::GREEN, Dash::Dashed, |row| f64::from(row.seeds)),
         ],
     };
-    Figure { title, x, body: Body::Panels(vec![copies, hosts]) }
+    Figure { title, x, bands: bands::since_start(record), body: Body::Panels(vec![copies, hosts]) }
 }
 
 fn title(record: &RunRecord) -> String {

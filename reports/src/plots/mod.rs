@@ -3,12 +3,14 @@
 
 mod availability;
 mod axis;
+mod bands;
 mod canvas;
 mod completion;
 mod draw;
 mod figure;
 mod font;
 mod health;
+mod lanes;
 mod rates;
 mod upload;
 

@@ -1,6 +1,7 @@
 //! How much was sent and received, and how much of the uplinks that took.
 
 use super::axis::Axis;
+use super::bands;
 use super::figure::{Body, Curve, Dash, Figure, Panel, ink, thinned};
 use crate::record::{RunRecord, TimelineRow};
 use crate::words;
@@ -17,7 +18,12 @@ pub fn figure(record: &RunRecord) -> Figure {
     let x = Axis::time("time since the start", rows.last().map_or(0.0, |row| row.t_s));
     let title = title(record);
     if rows.is_empty() {
-        return Figure { title, x, body: Body::Message("The run left no samples.".to_owned()) };
+        return Figure {
+            title,
+            x,
+            bands: Vec::new(),
+            body: Body::Message("The run left no samples.".to_owned()),
+        };
     }
     let line = |label: &str, colour, dash, value: fn(&TimelineRow) -> Option<f64>| Curve {
         label: label.to_owned(),
@@ -41,7 +47,7 @@ pub fn figure(record: &RunRecord) -> Figure {
         y: Axis::percent("share of the uplinks in use"),
         curves: vec![line("payload sent / uplinks", ink::GREEN, Dash::Solid, |row| row.upload_utilisation)],
     };
-    Figure { title, x, body: Body::Panels(vec![rates, utilisation]) }
+    Figure { title, x, bands: bands::since_start(record), body: Body::Panels(vec![rates, utilisation]) }
 }
 
 fn title(record: &RunRecord) -> String {

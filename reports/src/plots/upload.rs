@@ -30,12 +30,13 @@ pub fn figure(record: &RunRecord) -> Figure {
         return Figure {
             title,
             x,
+            bands: Vec::new(),
             body: Body::Message("The run had no hosts, or nothing to share.".to_owned()),
         };
     }
     let strips =
         classes.iter().take(MOST_CLASSES).map(|(class, peers)| strip(class, peers, content_bytes)).collect();
-    Figure { title, x, body: Body::Strips(strips) }
+    Figure { title, x, bands: Vec::new(), body: Body::Strips(strips) }
 }
 
 /// The classes in the order in which their first hosts stand in the record.

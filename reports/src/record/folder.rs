@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::availability::AvailabilityMap;
 use super::error::RecordError;
 use super::info::{FORMAT, RunInfo};
-use super::rows::{PeerRow, PieceRow, TimelineRow};
+use super::rows::{FaultRow, PeerRow, PieceRow, TimelineRow};
 use super::summary::{Cost, Summary};
 
 const RUN: &str = "run.json";
@@ -19,6 +19,7 @@ const PEERS: &str = "peers.csv";
 const TIMELINE: &str = "timeline.csv";
 const PIECES: &str = "pieces.csv";
 const AVAILABILITY: &str = "availability.csv";
+const FAULTS: &str = "faults.csv";
 const SUMMARY: &str = "summary.json";
 const COST: &str = "cost.json";
 
@@ -35,6 +36,8 @@ pub struct RunRecord {
     pub timeline: Vec<TimelineRow>,
     /// A row for each piece.
     pub pieces: Vec<PieceRow>,
+    /// A row for each fault, in the order in which they began.
+    pub faults: Vec<FaultRow>,
     /// Copies of each piece over time, binned to a bounded size.
     pub availability: AvailabilityMap,
     /// The figures.
@@ -55,6 +58,7 @@ impl RunRecord {
             (PEERS, csv_bytes(dir, PEERS, &self.peers)?),
             (TIMELINE, csv_bytes(dir, TIMELINE, &self.timeline)?),
             (PIECES, csv_bytes(dir, PIECES, &self.pieces)?),
+            (FAULTS, csv_bytes(dir, FAULTS, &self.faults)?),
             (AVAILABILITY, self.availability.to_csv().into_bytes()),
             (RUN, json_bytes(dir, RUN, &self.info)?),
         ];
@@ -77,6 +81,7 @@ impl RunRecord {
             peers: read_csv(dir, PEERS)?,
             timeline: read_csv(dir, TIMELINE)?,
             pieces: read_csv(dir, PIECES)?,
+            faults: read_csv(dir, FAULTS)?,
             availability: read_availability(dir)?,
             summary: read_json(dir, SUMMARY)?,
             cost: read_cost(dir)?,
@@ -132,7 +137,7 @@ fn read_text(dir: &Path, name: &str) -> Result<String, RecordError> {
     fs::read_to_string(&path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => RecordError::Missing {
             path,
-            files: [RUN, SCENARIO, SUMMARY, PEERS, TIMELINE, PIECES, AVAILABILITY].join(", "),
+            files: [RUN, SCENARIO, SUMMARY, PEERS, TIMELINE, PIECES, FAULTS, AVAILABILITY].join(", "),
         },
         _ => RecordError::io("read", path, source),
     })

@@ -1,4 +1,4 @@
-//! The rows of `peers.csv`, `timeline.csv` and `pieces.csv`. Field order is column order.
+//! The rows of `peers.csv`, `timeline.csv`, `pieces.csv` and `faults.csv`. Field order is column order.
 
 use serde::{Deserialize, Serialize};
 
@@ -170,6 +170,8 @@ pub struct TimelineRow {
     pub upload_utilisation: Option<f64>,
     /// Announces that the tracker answered since the sample before.
     pub tracker_announces: u64,
+    /// Faults under way.
+    pub faults: u32,
 }
 
 impl TimelineRow {
@@ -201,4 +203,24 @@ pub struct PieceRow {
     pub seed_payload_bytes: u64,
     /// How often it failed its check.
     pub hash_failures: u64,
+}
+
+/// A fault that began during the run.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultRow {
+    /// Where the scenario says so: `fault.0`, or `random_faults.mix.2`.
+    pub fault: String,
+    /// What happened.
+    pub kind: String,
+    /// To whom, in the scenario's words.
+    pub target: String,
+    /// Who that was: names of hosts, a space between them; nobody where it was the tracker.
+    pub hosts: String,
+    /// When it began.
+    #[serde(with = "decimal")]
+    pub begin_s: f64,
+    /// When it was over; `None` if it was not when the run ended.
+    #[serde(with = "decimal::option")]
+    pub end_s: Option<f64>,
 }

@@ -1,8 +1,8 @@
 //! Records as a run could have left them, made by arithmetic alone.
 
 use torrentlab_reports::record::{
-    AvailabilitySampler, ClassInfo, ContentInfo, Cost, Departure, Judgement, PeerRow, PieceRow, Role,
-    RunInfo, RunRecord, TimelineRow, Verdict,
+    AvailabilitySampler, ClassInfo, ContentInfo, Cost, Departure, FaultRow, Judgement, PeerRow, PieceRow,
+    Role, RunInfo, RunRecord, TimelineRow, Verdict,
 };
 use torrentlab_reports::stats::Health;
 use torrentlab_reports::summarise;
@@ -32,7 +32,42 @@ pub fn flash_crowd(leechers: usize, pieces: u32, samples: usize) -> RunRecord {
     let cost = Some(Cost::new(1.25, Some(1.2), Some(48 << 20), info.events, summary.blocks));
     let pieces = (0..pieces).map(|piece| piece_row(piece, &peers)).collect();
     let scenario_toml = "schema = 1\nname = \"flash-crowd\"\n".to_owned();
-    RunRecord { info, scenario_toml, peers, timeline, pieces, availability: sampler.finish(), summary, cost }
+    RunRecord {
+        info,
+        scenario_toml,
+        peers,
+        timeline,
+        pieces,
+        faults: Vec::new(),
+        availability: sampler.finish(),
+        summary,
+        cost,
+    }
+}
+
+/// The same with two faults of their own and 41 random ones.
+pub fn with_faults() -> RunRecord {
+    let mut record = flash_crowd(30, 64, 50);
+    let end_s = record.info.simulated_s;
+    let fault =
+        |fault: &str, kind: &str, target: &str, hosts: &str, begin_s: f64, end_s: Option<f64>| FaultRow {
+            fault: fault.to_owned(),
+            kind: kind.to_owned(),
+            target: target.to_owned(),
+            hosts: hosts.to_owned(),
+            begin_s,
+            end_s,
+        };
+    record.faults = vec![
+        fault("fault.0", "partition", "10% of dsl", "dsl-2 dsl-6", 0.2 * end_s, Some(0.5 * end_s)),
+        fault("fault.1", "kill", "seed", "seed-0", 0.4 * end_s, None),
+    ];
+    record.faults.extend((0..41).map(|nth| {
+        let begin_s = end_s * (0.3 + 0.6 * scatter(nth));
+        fault("random_faults.mix.0", "vanish", "1 of cable", "cable-1", begin_s, Some(begin_s + 1.0))
+    }));
+    record.faults.sort_by(|one, other| one.begin_s.total_cmp(&other.begin_s));
+    record
 }
 
 fn info(leechers: usize, pieces: u32) -> RunInfo {

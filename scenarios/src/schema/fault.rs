@@ -235,6 +235,34 @@ impl FaultKind {
     }
 }
 
+impl fmt::Display for FaultKind {
+    /// The name, and what matters of the details.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Self::Restart(Restart { disk: Disk::Lost, .. }) => f.write_str(" without its disk"),
+            Self::Rate(RateChange { up, down }) => {
+                up.iter().try_for_each(|up| write!(f, " up {up}"))?;
+                down.iter().try_for_each(|down| write!(f, " down {down}"))
+            }
+            Self::Latency(more) => write!(f, " +{more}"),
+            Self::Loss(share) => write!(f, " {share}"),
+            Self::Corrupt(Corrupt { share, piece }) => {
+                if share.ppm() < 1_000_000 {
+                    write!(f, " {share}")?;
+                }
+                piece.iter().try_for_each(|piece| write!(f, " piece {piece}"))
+            }
+            Self::Slow(Draw::Fixed(more)) => write!(f, " +{more}"),
+            Self::Slow(Draw::Uniform { from, to }) => write!(f, " +{from}..{to}"),
+            Self::Wrong(WrongAnswer::Garbage) => f.write_str(" garbage"),
+            Self::Wrong(WrongAnswer::Errors) => f.write_str(" errors"),
+            Self::Wrong(WrongAnswer::DeadPeers) => f.write_str(" dead-peers"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Reads a kind; one whose details all have defaults may be its name alone.
 fn kind<'de, D: Deserializer<'de>>(from: D) -> Result<FaultKind, D::Error> {
     from.deserialize_any(KindVisitor)
