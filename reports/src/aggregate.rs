@@ -132,6 +132,7 @@ pub(crate) fn common_figures(summary: &Summary) -> Vec<(&'static str, Option<f64
         ("duplicate_blocks", whole(summary.duplicate_blocks)),
         ("requests_per_block", summary.requests_per_block),
         ("hash_failures", whole(summary.hash_failures)),
+        ("wasted_share", summary.wasted_share),
         ("protocol_overhead", summary.protocol_overhead),
         ("distributed_copies_min", summary.distributed_copies_min),
         ("bootstrap_p50_s", summary.bootstrap_p50_s),

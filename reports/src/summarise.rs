@@ -48,6 +48,7 @@ pub fn summarise(info: &RunInfo, peers: &[PeerRow], timeline: &[TimelineRow]) ->
         duplicate_blocks: total(peers, |peer| peer.duplicate_blocks),
         requests_per_block: round(requests_per_block(peers)),
         hash_failures: total(peers, |peer| peer.hash_failures),
+        wasted_share: round(wasted_share(peers)),
         protocol_overhead: round(protocol_overhead(peers)),
         distributed_copies_min: round(distributed_copies_min(timeline)),
         bootstrap_p50_s: round(median(&eligible, |peer| peer.bootstrap_s, eligible.len())),
@@ -162,6 +163,11 @@ fn protocol_overhead(peers: &[PeerRow]) -> Option<f64> {
     let payload = total_up(peers, |_| true);
     let wire = total(peers, |peer| peer.wire_up_bytes);
     (payload > 0).then(|| (wire as f64 - payload as f64) / payload as f64)
+}
+
+fn wasted_share(peers: &[PeerRow]) -> Option<f64> {
+    let received = total(peers, |peer| peer.payload_down_bytes);
+    (received > 0).then(|| total(peers, |peer| peer.wasted_bytes) as f64 / received as f64)
 }
 
 fn distributed_copies_min(timeline: &[TimelineRow]) -> Option<f64> {

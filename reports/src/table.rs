@@ -113,6 +113,11 @@ pub fn summary_lines(summary: &Summary) -> Vec<Line> {
             "blocks of 16 KiB; a duplicate is one that the host had already",
         ),
         line("failed piece checks", words::count(summary.hash_failures), "pieces whose hash did not match"),
+        line(
+            "received for nothing",
+            percent(summary.wasted_share),
+            "duplicates and pieces that failed their check, of all payload",
+        ),
         line("simulated", simulated(summary), "length of the run in its own time"),
     ];
     // One class alone has the median of all.

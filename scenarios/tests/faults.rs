@@ -166,6 +166,11 @@ fn nonsense_is_refused_with_a_hint() {
             "did you mean `up`?",
         ),
         ("target = \"seed\"\nkind.corrupt.piece = 4", "there is no piece 4", "the last is 3"),
+        (
+            "target = \"seed\"\nkind.corrupt = { piece = 1, share = \"5%\" }",
+            "either a share of all blocks, or one piece",
+            "for each",
+        ),
         ("target = \"seed\"\nkind.corrupt.share = \"0%\"", "no block is corrupt", "leave `share` out"),
         (
             "target = \"tracker\"\nkind.wrong = \"garbag\"",

@@ -79,6 +79,11 @@ impl Attendance {
         &self.classes[self.hosts[host as usize].class as usize]
     }
 
+    /// The name of a host's class, and its index there.
+    pub fn name(&self, host: u32) -> (&str, u64) {
+        (&self.class(host).name, u64::from(self.hosts[host as usize].index))
+    }
+
     /// Whether a host is there.
     pub fn is_present(&self, host: u32) -> bool {
         self.hosts[host as usize].present

@@ -18,7 +18,7 @@ use torrentlab_scenarios::{Draw, InitialPieces, Scenario, Stay};
 use crate::churn::{arrivals, draw};
 use crate::content::Content;
 use crate::disk::{Disk, DiskConfig};
-use crate::fault;
+use crate::fault::{self, PlannedFault};
 use crate::link::{Links, Tcp};
 use crate::plan::{Cast, Class, HostPlan, Plan, SwarmConfig};
 use crate::registry::{ChokerSetup, Nobody, Registry};
@@ -50,6 +50,8 @@ struct Torrents<'s> {
     seed: u64,
     info_hash: InfoHash,
     geometry: Geometry,
+    /// Faults under which nodes misbehave.
+    misbehaviour: Vec<PlannedFault>,
     /// The class of each host and its index there.
     hosts: Vec<(&'s str, &'s HostClass, u32)>,
 }
@@ -91,8 +93,16 @@ pub fn build<'s>(
     check(scenario, registry)?;
     let geometry = content.geometry();
     let sizes = scenario.class_sizes();
-    let mut cast =
-        Torrents { scenario, registry, seed, info_hash: content.info_hash(), geometry, hosts: Vec::new() };
+    let faults = fault::resolve(scenario, seed);
+    let mut cast = Torrents {
+        scenario,
+        registry,
+        seed,
+        info_hash: content.info_hash(),
+        geometry,
+        misbehaviour: faults.misbehaviour(),
+        hosts: Vec::new(),
+    };
     let mut plans = Vec::new();
     for (position, (name, class)) in (0u16..).zip(&scenario.hosts) {
         let count = sizes.get(name.as_str()).copied().unwrap_or(0);
@@ -114,7 +124,6 @@ pub fn build<'s>(
     };
     let total = geometry.total_len();
     let classes = scenario.hosts.iter().map(|(name, class)| class_of(name, class, total)).collect();
-    let faults = fault::resolve(scenario, seed);
     Ok(Plan { config, classes, hosts: plans, cast: Box::new(cast), faults })
 }
 
@@ -262,7 +271,8 @@ impl Cast for Torrents<'_> {
             choker,
             dice,
         };
-        self.registry.node(name, setup, now)
+        let node = self.registry.node(name, setup, now);
+        self.misbehaviour.iter().fold(node, |node, fault| fault.mutate(host, have, node))
     }
 }
 
@@ -336,7 +346,7 @@ impl Torrents<'_> {
 }
 
 /// Bytes a second; a link of no rate at all would stop the clock.
-fn rate(rate: Rate) -> Option<u64> {
+pub(crate) fn rate(rate: Rate) -> Option<u64> {
     rate.bytes_per_s().map(|rate| rate.max(1))
 }
 

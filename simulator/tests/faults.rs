@@ -121,10 +121,59 @@ fn a_tracker_that_forgets_knows_only_who_comes_after() {
 }
 
 #[test]
+fn what_is_cut_off_waits_until_it_is_joined_again() {
+    let alone = |kind: &str, lasts: &str| {
+        let outcome = outcome(&fault("20 s", lasts, "2 of leecher", kind));
+        (finished(&outcome), outcome.record.summary.makespan_s)
+    };
+    let (whole, makespan_s) = alone("kind = \"nat\"", "1 s");
+    assert_eq!(whole, 12);
+    for kind in ["kind = \"partition\"", "kind = \"hold\"", "kind = \"swizzle\""] {
+        let (healed, later_s) = alone(kind, "80 s");
+        assert_eq!(healed, 12, "{kind}");
+        assert!(later_s > makespan_s.map(|s| s + 5.0), "{kind}: {later_s:?} {makespan_s:?}");
+    }
+    assert_eq!(alone("kind = \"partition\"", "").0, 10, "a partition that does not heal");
+    let cut = outcome(&fault("0 s", "3 min", "leecher <-> tracker", "kind = \"partition\""));
+    assert!(cut.record.timeline.iter().find(|row| row.bootstrapped > 0).unwrap().t_s >= 180.0);
+}
+
+#[test]
+fn slower_links_take_longer_as_long_as_they_are_slow() {
+    let makespan_s = |faults: &str| outcome(faults).record.summary.makespan_s.unwrap();
+    let usual_s = makespan_s("");
+    let rate = "kind.rate = { up = \"250 kbit/s\" }";
+    let (all_s, while_s) = (
+        makespan_s(&fault("0 s", "", "everyone", rate)),
+        makespan_s(&fault("0 s", "1 min", "everyone", rate)),
+    );
+    assert!(
+        all_s > 2.0 * usual_s && while_s < all_s && while_s > usual_s + 20.0,
+        "{usual_s} {while_s} {all_s}"
+    );
+    assert!(makespan_s(&fault("0 s", "", "everyone", "kind.latency = \"2 s\"")) > usual_s + 5.0);
+}
+
+#[test]
+fn who_misbehaves_costs_others_time_and_not_the_file() {
+    for kind in ["kind = \"corrupt\"", "kind = \"stall\"", "kind = \"lying-have\""] {
+        let outcome = outcome(&fault("0 s", "", "2 of leecher", kind));
+        assert_eq!((finished(&outcome), outcome.corrupt), (12, 0), "{kind}");
+        let spoilt = outcome.record.summary.hash_failures > 0;
+        assert_eq!(spoilt, kind.contains("corrupt"), "{kind}");
+    }
+    let piece = outcome(&fault("0 s", "", "2 of leecher", "kind.corrupt.piece = 7"));
+    let failed: Vec<_> = piece.record.pieces.iter().filter(|row| row.hash_failures > 0).collect();
+    assert!(failed.iter().all(|row| row.piece == 7), "{failed:?}");
+}
+
+#[test]
 fn the_same_seed_meets_the_same_faults() {
     let random = "[random_faults]\nrate = \"10 /min\"\nuntil = \"3 min\"\n\
         [[random_faults.mix]]\ntarget = \"2 of leecher\"\nkind = \"vanish\"\nfor = \"5s..1min\"\n\
         [[random_faults.mix]]\ntarget = \"tracker\"\nkind = \"down\"\nfor = \"20 s\"\n\
+        [[random_faults.mix]]\ntarget = \"1 of leecher\"\nkind = \"swizzle\"\nfor = \"30 s\"\n\
+        [[random_faults.mix]]\ntarget = \"1 of leecher\"\nkind = \"stall\"\nfor = \"30 s\"\n\
         [[random_faults.mix]]\ntarget = \"1 of leecher\"\nkind = \"address-change\"\n";
     let hash = |faults: &str| outcome(faults).record.info.trace_hash;
     assert_eq!(hash(random), hash(random));

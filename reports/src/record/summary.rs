@@ -69,6 +69,8 @@ pub struct Summary {
     pub requests_per_block: Option<f64>,
     /// Pieces that failed their check.
     pub hash_failures: u64,
+    /// The share of all payload received that was for nothing: duplicates and pieces that failed their check.
+    pub wasted_share: Option<f64>,
     /// Bytes on the wire that were not payload, per byte of payload, as sent.
     pub protocol_overhead: Option<f64>,
     /// The least distributed copies in any sample while somebody still lacked a piece.

@@ -180,6 +180,9 @@ impl Check<'_> {
                 self.require(some, &at, format!("a loss of {share}"), hint)
             }
             FaultKind::Corrupt(corrupt) => {
+                let both = corrupt.piece.is_some() && corrupt.share.ppm() < 1_000_000;
+                let hint = "write a [[fault]] for each";
+                self.require(!both, &at, "either a share of all blocks, or one piece", hint)?;
                 let hint = "leave `share` out for every block, or write one such as \"10%\"";
                 self.require(corrupt.share.ppm() > 0, &format!("{at}.share"), "no block is corrupt", hint)?;
                 let (piece, total) = (u64::from(corrupt.piece.unwrap_or(0)), self.scenario.pieces());

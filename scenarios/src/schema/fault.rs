@@ -74,7 +74,7 @@ pub enum FaultKind {
     ReadError,
     /// They send corrupt blocks. `"corrupt"` alone: every block.
     Corrupt(Corrupt),
-    /// They announce pieces that they do not have.
+    /// They announce all pieces, and do not answer when they are asked for one that they lack.
     LyingHave,
     /// They unchoke their peers, and never send a block.
     Stall,

@@ -1,9 +1,11 @@
 //! Which faults are under way, and what that means to whom.
 
+use torrentlab_engine::units::PieceIndex;
 use torrentlab_scenarios::Draw;
-use torrentlab_scenarios::schema::{FaultKind, RateChange, WrongAnswer};
+use torrentlab_scenarios::schema::{Corrupt, FaultKind, RateChange, WrongAnswer};
 
 use super::{Action, FaultPlan, Hits, PlannedFault, What};
+use crate::mutant::Spoils;
 
 /// The faults of a run, and those of them that are under way.
 #[derive(Clone, Debug, Default)]
@@ -89,6 +91,19 @@ impl Faults {
             }
         }
         rates
+    }
+
+    /// How `host` spoils what it serves; of two ways the later one counts.
+    pub fn pollution(&self, host: u32) -> Option<Spoils> {
+        let spoils = |fault: &PlannedFault| match fault.kind {
+            FaultKind::Corrupt(Corrupt { piece: Some(piece), .. }) => Some(Spoils::Piece(PieceIndex(piece))),
+            FaultKind::Corrupt(Corrupt { share, .. }) if share.ppm() < 1_000_000 => {
+                Some(Spoils::Some(share.fraction()))
+            }
+            FaultKind::Corrupt(_) => Some(Spoils::All),
+            _ => None,
+        };
+        self.active().filter(|fault| fault.hits(host)).filter_map(spoils).last()
     }
 
     fn active(&self) -> impl Iterator<Item = &PlannedFault> {

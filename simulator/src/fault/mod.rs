@@ -10,8 +10,13 @@ mod active;
 mod resolve;
 mod support;
 
-use torrentlab_engine::time::Instant;
+use torrentlab_engine::bitfield::Bitfield;
+use torrentlab_engine::node::Node;
+use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_scenarios::schema::FaultKind;
+
+use crate::mutant::{Answer, Liar, Mutant, Stall};
+use crate::paths::{Effect, Hosts, Rule};
 
 pub use active::{Faults, TrackerState};
 pub use resolve::resolve;
@@ -95,6 +100,12 @@ pub enum What {
 }
 
 impl FaultPlan {
+    /// The faults under which nodes misbehave.
+    pub fn misbehaviour(&self) -> Vec<PlannedFault> {
+        let misbehave = |fault: &&PlannedFault| matches!(fault.kind, FaultKind::Stall | FaultKind::LyingHave);
+        self.faults.iter().filter(misbehave).cloned().collect()
+    }
+
     /// When the last thing is to be done that the plan knows of.
     pub fn last_action(&self) -> Instant {
         self.actions.last().map_or(Instant::ZERO, |action| action.at)
@@ -111,6 +122,40 @@ impl PlannedFault {
     pub fn cuts(&self, one: u32, other: u32) -> bool {
         let Hits::Links { from, to, both_ways } = &self.hits else { return false };
         from.has(one) && to.has(other) || *both_ways && from.has(other) && to.has(one)
+    }
+
+    /// What it does to paths for as long as it is under way, if it does that.
+    pub fn rule(&self) -> Option<Rule> {
+        let Hits::Links { from, to, both_ways } = &self.hits else { return None };
+        let effect = match self.kind {
+            FaultKind::Partition => Effect::Block,
+            FaultKind::Hold => Effect::Hold,
+            FaultKind::Latency(more) => Effect::Delay(Duration::from_nanos(more.as_nanos())),
+            FaultKind::Loss(share) => Effect::Lose(share.ppm()),
+            _ => return None,
+        };
+        let side = |side: &Side| Hosts::Just(side.hosts.iter().copied().collect());
+        Some(Rule { from: side(from), to: side(to), both_ways: *both_ways, effect })
+    }
+
+    /// What a swizzle does to one of its [pairs](PlannedFault::pairs) while that is held.
+    pub fn held(&self, one: u32, other: u32) -> Rule {
+        let both_ways = matches!(self.hits, Hits::Links { both_ways: true, .. });
+        Rule { from: Hosts::one(one), to: Hosts::one(other), both_ways, effect: Effect::Hold }
+    }
+
+    /// Has the node of `host`, which begins with `have`, misbehave while the fault is under way, if that is what it is.
+    pub fn mutate(&self, host: u32, have: &Bitfield, node: Box<dyn Node>) -> Box<dyn Node> {
+        let (from, until) = (self.begin, self.end);
+        match self.kind {
+            _ if !self.hits(host) => node,
+            FaultKind::Stall => Box::new(Mutant::new(node, Stall::default()).during(from, until)),
+            FaultKind::LyingHave => {
+                let liar = Liar::new(have.clone(), Answer::Silence);
+                Box::new(Mutant::new(node, liar).during(from, until))
+            }
+            _ => node,
+        }
     }
 
     /// The links that it hits: from the first host to the second, or, where it hits both ways, each link once with the

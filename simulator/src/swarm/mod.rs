@@ -17,7 +17,7 @@ mod tracker;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Deref;
 
 use torrentlab_engine::node::{Input, Node, Outbox, Output};
@@ -31,11 +31,13 @@ use crate::fault::Faults;
 use crate::ledger::Ledger;
 use crate::link::{NetEvent, Network, Notice};
 use crate::mutant::Pollution;
+use crate::paths::RuleId;
 use crate::plan::{Cast, Class, HostPlan, Plan, SwarmConfig};
 use crate::queue::Queue;
 use crate::simulation::Simulation;
 use crate::trace::{Trace, TraceResult};
 use disk::HostDisk;
+use faults::RuleOf;
 use tracker::TrackerHost;
 
 /// A swarm under way.
@@ -52,6 +54,8 @@ pub struct Swarm<'c> {
     events: u64,
     attendance: Attendance,
     faults: Faults,
+    /// The rules that faults have put in force.
+    rules: BTreeMap<RuleOf, RuleId>,
     /// What to do next, before any other event.
     inbox: VecDeque<(u32, Input)>,
     notices: Vec<Notice>,
@@ -69,6 +73,8 @@ struct Host {
     /// Spoils what it serves.
     pollution: Option<Box<Pollution>>,
     latency: Duration,
+    /// Its uplink and downlink, when nothing is the matter with them.
+    rates: (Option<u64>, Option<u64>),
     /// How often its address changed.
     moves: u32,
 }
@@ -123,6 +129,7 @@ impl<'c> Swarm<'c> {
             events: 0,
             attendance: Attendance::new(config.seed, classes),
             faults: Faults::default(),
+            rules: BTreeMap::new(),
             inbox: VecDeque::new(),
             notices: Vec::new(),
             outbox: Outbox::default(),
@@ -134,6 +141,7 @@ impl<'c> Swarm<'c> {
 
     fn add(&mut self, plan: HostPlan) {
         let arrival = self.attendance.add(&plan);
+        let rates = (plan.links.up, plan.links.down);
         let host = self.net.add_host(plan.links);
         self.ledger.open(plan.class, &plan.have);
         let disk = plan.disk.map(|mut disk| {
@@ -146,6 +154,7 @@ impl<'c> Swarm<'c> {
             disk,
             pollution: None,
             latency: plan.latency,
+            rates,
             moves: 0,
             timer: Instant::NEVER,
         });
