@@ -145,10 +145,12 @@ impl<M> Network<M> {
         if let Some(how) = how {
             self.send_end(now, index, how, queue);
         }
+        // To forget what is stopped may leave nothing that names the connection: it is freed once, at the end.
+        self.flows[index as usize].pending += 1;
         if !self.flows[index as usize ^ 1].open {
             self.forget_stops(now, index, queue);
         }
-        self.free_if_done(index);
+        self.release(index);
     }
 
     /// Forgets a connection that is closed at both ends and that no event names.
