@@ -320,7 +320,10 @@ impl Ledger {
     }
 
     fn closed(&mut self, now: Instant, host: u32, conn: ConnId) {
-        self.end_conn(now, host, conn.slot());
+        // A connection may end before its host was told that it is open.
+        if conn.slot() < self.hosts[host as usize].conns.len() {
+            self.end_conn(now, host, conn.slot());
+        }
     }
 
     fn end_conn(&mut self, now: Instant, host: u32, slot: usize) {
