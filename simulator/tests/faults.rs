@@ -1,5 +1,6 @@
 //! Faults of a scenario, as a run meets them.
 
+use proptest::prelude::*;
 use torrentlab_reports::record::{Departure, PeerRow};
 use torrentlab_scenarios::Scenario;
 use torrentlab_simulator::registry::Registry;
@@ -180,4 +181,46 @@ fn the_same_seed_meets_the_same_faults() {
     let hash = |faults: &str| outcome(faults).record.info.trace_hash;
     assert_eq!(hash(random), hash(random));
     assert_ne!(hash(random), hash(""));
+}
+
+/// What can happen to hosts, links and tracker without keeping anybody from the file for good.
+const KINDS: [(&str, &str); 15] = [
+    ("1 of leecher", "\"stop\""),
+    ("2 of leecher", "\"kill\""),
+    ("1 of everyone", "\"vanish\""),
+    ("1 of leecher", "{ restart = { disk = \"lost\" } }"),
+    ("50% of leecher", "\"partition\""),
+    ("seed -> 4 of leecher", "\"partition\""),
+    ("2 of leecher", "\"hold\""),
+    ("seed", "\"swizzle\""),
+    ("2 of everyone", "{ rate = { up = \"64 kbit/s\" } }"),
+    ("1 of everyone", "{ latency = \"1 s\" }"),
+    ("everyone", "{ loss = \"2%\" }"),
+    ("50% of everyone", "\"nat\""),
+    ("1 of leecher", "\"stall\""),
+    ("tracker", "\"down\""),
+    ("tracker", "{ wrong = \"dead-peers\" }"),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    /// If every piece stays reachable, everyone who stays finishes: no stall outlives its bound once faults stop. The
+    /// bound is that of the slowest way back, the longest pause between two dials of the same peer.
+    #[test]
+    fn everyone_finishes_once_faults_stop(
+        kinds in proptest::sample::subsequence(KINDS.to_vec(), 1..6),
+        per_min in 2_u32..20,
+        lasts_s in 1_u32..90,
+    ) {
+        let mut faults = format!("[random_faults]\nrate = \"{per_min} /min\"\nuntil = \"3 min\"\n");
+        for (target, kind) in &kinds {
+            faults += &format!(
+                "[[random_faults.mix]]\ntarget = \"{target}\"\nkind = {kind}\nfor = \"{lasts_s} s\"\n"
+            );
+        }
+        let outcome = outcome(&faults);
+        prop_assert_eq!(finished(&outcome), 12, "{}", faults);
+        prop_assert!(outcome.record.info.simulated_s < 180.0 + 600.0 + 120.0, "{}", faults);
+    }
 }

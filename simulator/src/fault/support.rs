@@ -22,7 +22,7 @@ pub fn check(scenario: &Scenario) -> Result<(), BuildError> {
 /// Why not, and what to do instead.
 fn why_not(kind: &FaultKind) -> Option<(String, &'static str)> {
     match kind {
-        FaultKind::DiskFull | FaultKind::ReadError | FaultKind::Loss(_) => {
+        FaultKind::DiskFull | FaultKind::ReadError => {
             let what = format!("this version does not carry out `{}`", kind.name());
             Some((what, "leave the fault out"))
         }
