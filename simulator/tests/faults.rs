@@ -171,6 +171,18 @@ fn who_misbehaves_costs_others_time_and_not_the_file() {
 }
 
 #[test]
+fn disks_that_fail_hold_up_their_hosts_alone() {
+    for kind in ["kind = \"disk-full\"", "kind = \"read-error\""] {
+        let outcome = outcome(&fault("20 s", "2 min", "leecher-3", kind));
+        assert_eq!((finished(&outcome), outcome.corrupt), (12, 0), "{kind}");
+        let done_s = row(&outcome, "leecher-3").completed_s.unwrap();
+        assert!(done_s > 140.0, "{kind}: {done_s}");
+        let others = outcome.record.peers.iter().filter(|row| row.host != "leecher-3" && row.is_eligible());
+        assert!(others.clone().all(|row| row.completed_s < Some(140.0)), "{kind}");
+    }
+}
+
+#[test]
 fn the_same_seed_meets_the_same_faults() {
     let random = "[random_faults]\nrate = \"10 /min\"\nuntil = \"3 min\"\n\
         [[random_faults.mix]]\ntarget = \"2 of leecher\"\nkind = \"vanish\"\nfor = \"5s..1min\"\n\

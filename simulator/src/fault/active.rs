@@ -53,9 +53,14 @@ impl Faults {
         self.active.len() as u32
     }
 
+    /// Whether `host` is under a fault of this kind.
+    pub fn is_under(&self, host: u32, kind: FaultKind) -> bool {
+        self.active().any(|fault| fault.kind == kind && fault.hits(host))
+    }
+
     /// Whether `host` cannot be dialled.
     pub fn is_behind_nat(&self, host: u32) -> bool {
-        self.active().any(|fault| fault.kind == FaultKind::Nat && fault.hits(host))
+        self.is_under(host, FaultKind::Nat)
     }
 
     /// Whether `host` and the tracker reach each other.

@@ -4,11 +4,9 @@
 //! |---|---|
 //! | `resolve` | from a scenario and a seed to a [`FaultPlan`] |
 //! | `active` | which of them are under way |
-//! | `support` | what a backend cannot do |
 
 mod active;
 mod resolve;
-mod support;
 
 use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::node::Node;
@@ -20,7 +18,6 @@ use crate::paths::{Effect, Hosts, Rule};
 
 pub use active::{Faults, TrackerState};
 pub use resolve::resolve;
-pub use support::check;
 
 /// The faults of a run, in the order in which they begin.
 #[derive(Clone, PartialEq, Debug, Default)]

@@ -6,6 +6,7 @@ use torrentlab_scenarios::units::Rate;
 
 use super::Swarm;
 use crate::build::rate;
+use crate::disk::Failing;
 use crate::fault::{Action, Hits, PlannedFault, What};
 use crate::mutant::Pollution;
 use crate::paths::Rule;
@@ -53,6 +54,8 @@ impl Swarm<'_> {
         match fault.kind {
             FaultKind::Rate(_) => self.each(fault, Self::update_rates),
             FaultKind::Corrupt(_) => self.each(fault, Self::update_pollution),
+            FaultKind::DiskFull => self.each(fault, Self::update_full),
+            FaultKind::ReadError => self.each(fault, Self::update_unreadable),
             // Whoever is concerned asks when it matters, and nodes that misbehave know when.
             _ => {}
         }
@@ -70,6 +73,21 @@ impl Swarm<'_> {
         let dice = Dice::stream(self.config.seed, (class, index, "pollution"));
         let spoils = self.faults.pollution(host);
         self.pollute(host, spoils.map(|spoils| Pollution::new(spoils, dice)));
+    }
+
+    fn update_full(&mut self, host: u32) {
+        let full = self.faults.is_under(host, FaultKind::DiskFull);
+        self.disk(host).disk.set_full(full);
+    }
+
+    fn update_unreadable(&mut self, host: u32) {
+        let unreadable = self.faults.is_under(host, FaultKind::ReadError);
+        let all = self.config.content.geometry().total_len();
+        let disk = &mut self.disk(host).disk;
+        disk.heal_reads();
+        if unreadable {
+            disk.fail_reads(0, all, Failing::UntilWritten);
+        }
     }
 
     fn take_down_all(&mut self, fault: &PlannedFault, how: Departure, disk: Disk) {
