@@ -35,7 +35,7 @@ impl<'c> Flows<'c> {
         let mut queue = Queue::default();
         for host in 0..case.senders + case.receivers {
             net.add_host(case.links(host));
-            net.join(host);
+            net.join(Instant::ZERO, host, &mut queue);
         }
         for sender in 0..case.senders {
             for receiver in case.senders..case.senders + case.receivers {

@@ -189,6 +189,7 @@ impl<M> Network<M> {
         } else {
             self.totals.lost += u64::from(bytes);
             messages.clear(&mut self.messages);
+            self.came_for_silent(now, index ^ 1, queue);
         }
         match kind {
             Kind::Data if open => self.send_credit(now, id, way_back, queue),
@@ -306,6 +307,18 @@ impl<M> Network<M> {
         let uplink = &mut self.hosts[from as usize].uplink;
         uplink.charge(now, wire);
         let leaves = uplink.small_leaves(now, wire);
+        self.set_out_end(leaves, index, how, queue);
+    }
+
+    /// Word that the sender's end of a flow is closed leaves at `leaves`.
+    pub(super) fn set_out_end<E: Copy + From<NetEvent>>(
+        &mut self,
+        leaves: Instant,
+        index: u32,
+        how: End,
+        queue: &mut Queue<E>,
+    ) {
+        let (from, wire) = (self.sender(index), self.tcp.header);
         let id = self.chunks.insert(Chunk { kind: Kind::End(how), wire, ..Chunk::new(index, leaves) });
         let lands = self.set_out(leaves, from, id, leaves);
         queue.push(lands, NetEvent::Landed(id).into());

@@ -197,6 +197,9 @@ pub struct Network<M> {
     stops: BTreeMap<u32, Stop>,
     /// What is known of each lossy flow.
     losses: BTreeMap<u32, Loss>,
+    /// Ends that went in silence, by the flow that led out of them, and since when something for them is not
+    /// acknowledged.
+    silent: BTreeMap<u32, Option<Instant>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -227,6 +230,7 @@ impl<M> Network<M> {
             paths: Paths::default(),
             stops: BTreeMap::new(),
             losses: BTreeMap::new(),
+            silent: BTreeMap::new(),
         }
     }
 
@@ -285,11 +289,13 @@ impl<M> Network<M> {
         flows.into_iter().map(|flow| self.flows[flow as usize].conn).collect()
     }
 
-    /// `host` can be reached from now on.
-    pub fn join(&mut self, host: u32) {
-        let host = &mut self.hosts[host as usize];
-        host.presence = Presence::Up;
-        host.stay += 1;
+    /// `host` can be reached from now on. Whoever believes in a connection with it from before it went in silence
+    /// learns better when it next sends something, or sends again what was not acknowledged.
+    pub fn join<E: Copy + From<NetEvent>>(&mut self, now: Instant, host: u32, queue: &mut Queue<E>) {
+        let joined = &mut self.hosts[host as usize];
+        joined.presence = Presence::Up;
+        joined.stay += 1;
+        self.reset_forgotten(now, host, queue);
     }
 
     /// `host` goes and its connections end: so that the others learn of it after one latency (`how` is given), or in

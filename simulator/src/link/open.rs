@@ -4,7 +4,7 @@ use torrentlab_engine::time::Instant;
 
 use super::flow::{Flow, State};
 use super::{Dial, End, Fifo, NetEvent, Network, Notice, Presence};
-use crate::paths::Passage;
+use crate::paths::{Passage, retransmission};
 use crate::queue::Queue;
 use torrentlab_engine::time::Duration;
 use torrentlab_engine::units::ConnId;
@@ -142,8 +142,9 @@ impl<M> Network<M> {
                 self.admit(now, to, queue);
             }
         }
-        if let Some(how) = how {
-            self.send_end(now, index, how, queue);
+        match how {
+            Some(how) => self.send_end(now, index, how, queue),
+            None => _ = self.silent.insert(index, None),
         }
         // To forget what is stopped may leave nothing that names the connection: it is freed once, at the end.
         self.flows[index as usize].pending += 1;
@@ -153,6 +154,41 @@ impl<M> Network<M> {
         self.release(index);
     }
 
+    /// Something came for an end that went in silence, which is flow `index`'s: whose host is back answers with a
+    /// reset (RFC 9293: "If the connection does not exist (CLOSED), then a reset is sent in response").
+    pub(super) fn came_for_silent<E: Copy + From<NetEvent>>(
+        &mut self,
+        now: Instant,
+        index: u32,
+        queue: &mut Queue<E>,
+    ) {
+        let Some(unanswered) = self.silent.get_mut(&index) else { return };
+        if self.hosts[self.flows[index as usize ^ 1].to as usize].presence == Presence::Silent {
+            unanswered.get_or_insert(now);
+        } else {
+            self.silent.remove(&index);
+            self.send_end(now, index, End::Reset, queue);
+        }
+    }
+
+    /// Answers, at their times, what will be sent again to ends of `host` that went in silence.
+    pub(super) fn reset_forgotten<E: Copy + From<NetEvent>>(
+        &mut self,
+        now: Instant,
+        host: u32,
+        queue: &mut Queue<E>,
+    ) {
+        let of_host = |index: &u32| self.flows[*index as usize ^ 1].to == host;
+        let unanswered = self.silent.iter().filter(|(index, _)| of_host(index));
+        let unanswered: Vec<_> = unanswered.filter_map(|(&index, since)| Some((index, (*since)?))).collect();
+        for (index, since) in unanswered {
+            self.silent.remove(&index);
+            let latency = self.flows[index as usize].latency;
+            let again = retransmission(since, latency * 2, now) + latency;
+            self.set_out_end(again, index, End::Reset, queue);
+        }
+    }
+
     /// Forgets a connection that is closed at both ends and that no event names.
     pub(super) fn free_if_done(&mut self, flow: u32) {
         let both = flow as usize & !1..=flow as usize | 1;
@@ -160,6 +196,7 @@ impl<M> Network<M> {
             for index in both {
                 self.flows[index].credits.clear(&mut self.chunks);
                 self.losses.remove(&(index as u32));
+                self.silent.remove(&(index as u32));
             }
             self.free.push(flow / 2);
         }

@@ -74,7 +74,7 @@ impl Lab {
         };
         change(&mut links);
         let host = self.net.add_host(links);
-        self.net.join(host);
+        self.net.join(self.now, host, &mut self.queue);
         host
     }
 
@@ -340,7 +340,7 @@ fn dials_are_answered_refused_or_lost_in_silence() {
     lab.net.dial(lab.now, a, b, ms(30), &mut lab.queue);
     lab.run();
     assert_eq!(lab.failed.pop(), Some((Instant::ZERO + ms(180), a, true)));
-    lab.net.join(b);
+    lab.net.join(lab.now, b, &mut lab.queue);
     lab.net.leave(lab.now, b, None, &mut lab.queue);
     lab.net.dial(lab.now, a, b, ms(30), &mut lab.queue);
     lab.run();
@@ -376,6 +376,28 @@ fn a_vanished_peer_is_silence_and_its_window_fills() {
     assert_eq!(lab.net.totals().lost, 14_600);
     lab.net.close(lab.now, a, conn, &mut lab.queue);
     lab.run();
+}
+
+#[test]
+fn who_comes_back_resets_what_it_has_forgotten() {
+    let mut lab = Lab::new(10);
+    let (a, b, c) = (lab.host(0, 0), lab.host(0, 0), lab.host(0, 0));
+    let (busy, idle) = (lab.connect(a, b), lab.connect(c, b));
+    lab.net.leave(lab.now, b, None, &mut lab.queue);
+    lab.say(a, busy, 1, 100);
+    let away = lab.now + ms(1_000);
+    lab.run_until(away);
+    lab.now = away;
+    lab.net.join(lab.now, b, &mut lab.queue);
+    lab.run();
+    // It landed 10 ms after it was sent, and is sent again 220, 660 and 1,540 ms later; the answer takes 20 ms more.
+    let [(when, host, how)] = lab.closed[..] else { panic!("{:?}", lab.closed) };
+    assert_eq!((host, how, when.since(away)), (a, End::Reset, ms(10 + 1_540 + 20 - 1_000)));
+    lab.say(c, idle, 2, 100);
+    let said = lab.now;
+    lab.run();
+    assert_eq!(lab.closed[1..], [(said + ms(20), c, End::Reset)]);
+    assert!(lab.came.is_empty());
 }
 
 #[test]
@@ -489,7 +511,7 @@ proptest! {
                     lab.open.retain(|&(whose, _)| whose != host);
                     lab.net.leave(lab.now, host, how, &mut lab.queue);
                 }
-                Step::Join(host) => lab.net.join(host),
+                Step::Join(host) => lab.net.join(lab.now, host, &mut lab.queue),
                 Step::Dial(from, to) if from != to => lab.net.dial(lab.now, from, to, ms(15), &mut lab.queue),
                 Step::Dial(..) => (),
                 Step::Wait(nanos) => lab.run_until(lab.now + Duration::from_nanos(nanos)),

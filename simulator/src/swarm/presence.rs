@@ -34,7 +34,7 @@ impl Swarm<'_> {
         state.storage.restart(&self.config.content);
         let node = self.cast.node(host, session, addr, state.storage.have(), self.now);
         state.node = Some(node);
-        self.net.join(host);
+        self.net.join(self.now, host, &mut self.queue);
         self.note(host, &Fact::Joined);
         self.plan_look(host, Some(ends));
         self.plan_timer(host);
@@ -123,7 +123,7 @@ impl Swarm<'_> {
         }
         let conns = self.net.conns(host);
         self.net.leave(self.now, host, None, &mut self.queue);
-        self.net.join(host);
+        self.net.join(self.now, host, &mut self.queue);
         self.hosts[host as usize].moves += 1;
         for conn in conns {
             self.note(host, &Fact::Closed { conn });
