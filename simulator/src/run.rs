@@ -19,7 +19,7 @@ use crate::observe::{Sampler, fault_rows, peer_rows, piece_rows, up};
 use crate::registry::Registry;
 use crate::simulation::Simulation;
 use crate::trace::{Detail, Difference, TraceResult, first_difference};
-use crate::{swarm, turmoil};
+use crate::{fault, swarm, turmoil};
 
 /// Nobody is given up as stalled before two regular announces and so much more.
 const STALL_SLACK: Duration = Duration::from_secs(600);
@@ -201,7 +201,7 @@ fn run_bare(
     match options.backend {
         Backend::Des => job.run(swarm::Swarm::new(plan(content)?), geometry, progress),
         Backend::Turmoil => {
-            turmoil::check(scenario, geometry)?;
+            turmoil::check(scenario, geometry, &fault::resolve(scenario, seed))?;
             let original = content.into_real(seed);
             let plan = plan(Content::Real(Box::new(original.clone())))?;
             job.run(turmoil::Swarm::new(plan, original), geometry, progress)

@@ -3,12 +3,13 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::select;
 use tokio::sync::Notify;
 use torrentlab_engine::dice::Dice;
 use torrentlab_engine::net::{Content, Driver, Platform, Setup, TrackerServer, Tuning};
+use torrentlab_engine::time::Duration;
 use torrentlab_engine::tracker::server::{Tracker, TrackerConfig};
 use torrentlab_scenarios::Draw;
 
@@ -21,6 +22,9 @@ use crate::plan::PORT;
 pub const TRACKER_PORT: u16 = 6969;
 /// Where hosts listen: turmoil knows no other address.
 const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// How much longer the tracker takes to answer, while faults have it so.
+pub type Slower = Arc<Mutex<Vec<Draw>>>;
 
 /// A peer that is about to start.
 pub struct Peer {
@@ -56,12 +60,21 @@ impl Peer {
 }
 
 /// The tracker, which never stops. `latency` is from the arrival of an announce to the departure of its answer.
-pub async fn track(platform: Shaped, config: TrackerConfig, latency: Draw, seed: u64) -> ::turmoil::Result {
+/// With it come what faults add.
+pub async fn track(
+    platform: Shaped,
+    config: TrackerConfig,
+    (latency, slower): (Draw, Slower),
+    seed: u64,
+) -> ::turmoil::Result {
     let dice = |purpose| Dice::stream(seed, ("tracker", 0, purpose));
     let mut latency_dice = dice("latency");
     let listener = platform.bind(SocketAddr::new(ANY, TRACKER_PORT)).await?;
-    let server = TrackerServer::new(platform, Tracker::new(config), dice("peers"))
-        .with_pause(move || draw(latency, &mut latency_dice));
+    let server = TrackerServer::new(platform, Tracker::new(config), dice("peers")).with_pause(move || {
+        let slower = slower.lock().expect("nobody panics with it");
+        let all = [latency].into_iter().chain(slower.iter().copied());
+        all.fold(Duration::ZERO, |pause, part| pause + draw(part, &mut latency_dice))
+    });
     let never: Infallible = server.run(listener, None).await;
     match never {}
 }

@@ -3,6 +3,7 @@
 //! | file | its part |
 //! |---|---|
 //! | `net` | links and connections: when a byte counts as sent and as arrived |
+//! | `faults` | carrying out the plan of faults |
 //! | `host` | the software of a host: a driver, or the tracker |
 //! | `probe` | what is noted of each node |
 //! | `storage` | what a host stores |
@@ -10,6 +11,7 @@
 //! Time goes on in ticks: in each, every host's software runs in turn for that long. What comes between two hosts is
 //! in `net`, which turmoil delivers earlier than needed; so a tick adds at most its own length to what a host hears.
 
+mod faults;
 mod host;
 pub mod net;
 mod probe;
@@ -32,18 +34,21 @@ use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::Geometry;
 use torrentlab_reports::record::Tick;
 use torrentlab_scenarios::Scenario;
-use torrentlab_scenarios::schema::{Departure, Peers};
+use torrentlab_scenarios::schema::{Departure, FaultKind, Peers};
 
 use crate::attendance::{Attendance, Due};
 use crate::build::BuildError;
 use crate::content::RealContent;
-use crate::fault::Faults;
+use crate::disk::{Disk, DiskConfig};
+use crate::fault::{FaultPlan, Faults};
 use crate::ledger::{Fact, Ledger};
 use crate::link::{End, Links};
+use crate::paths::RuleId;
 use crate::plan::{Cast, HostPlan, Plan, SwarmConfig, addr_of};
 use crate::simulation::Simulation;
 use crate::trace::{Trace, TraceResult};
-use host::{Peer, TRACKER_PORT, track};
+use faults::RuleOf;
+use host::{Peer, Slower, TRACKER_PORT, track};
 use net::World;
 use probe::{Books, Pages, Probe};
 use storage::Store;
@@ -73,6 +78,10 @@ pub struct Swarm<'c> {
     hosts: Vec<Host>,
     agenda: Agenda,
     faults: Faults,
+    /// What faults have put in force.
+    rules: BTreeMap<RuleOf, RuleId>,
+    /// How much longer the tracker takes to answer.
+    slower: Slower,
     seed: u64,
     tick: Duration,
     now: Instant,
@@ -80,6 +89,10 @@ pub struct Swarm<'c> {
 
 struct Host {
     store: Arc<Store>,
+    /// Its disk when it was new.
+    disk: Option<Disk>,
+    /// Rates of its links when nothing is the matter.
+    rates: (Option<u64>, Option<u64>),
     tuning: Tuning,
     stop: Arc<Notify>,
     /// What turmoil starts next on this host.
@@ -113,6 +126,8 @@ enum Event {
     Join(u32),
     /// A host's stay may end.
     Look(u32),
+    /// Something is to be done about a fault: which action of the plan.
+    Fault(u32),
 }
 
 impl Agenda {
@@ -149,6 +164,8 @@ impl<'c> Swarm<'c> {
             looks: Vec::new(),
             late: (Duration::ZERO, 0),
         });
+        let mut agenda = Agenda::default();
+        (0u32..).zip(&faults.actions).for_each(|(nth, action)| agenda.push(action.at, Event::Fault(nth)));
         let mut swarm = Self {
             sim: builder.build(),
             world,
@@ -164,8 +181,10 @@ impl<'c> Swarm<'c> {
             },
             cast,
             hosts: Vec::new(),
-            agenda: Agenda::default(),
+            agenda,
             faults: Faults::new(faults),
+            rules: BTreeMap::new(),
+            slower: Slower::default(),
             seed,
             tick,
             now: Instant::ZERO,
@@ -185,14 +204,26 @@ impl<'c> Swarm<'c> {
             self.agenda.push(at, Event::Join(host));
         }
         pages.ledger.open(plan.class, &plan.have);
+        let disk = plan.disk.or_else(|| self.free_disk(host));
         self.hosts.push(Host {
-            store: Arc::new(Store::new(Arc::clone(original), &plan.have, plan.disk)),
+            store: Arc::new(Store::new(Arc::clone(original), &plan.have, disk.clone())),
+            disk,
+            rates: (plan.links.up, plan.links.down),
             tuning,
             stop: Arc::default(),
             next: Rc::default(),
             state: State::Unknown,
         });
         pages.have.push(plan.have);
+    }
+
+    /// A disk that costs nothing, for a host whose disk a fault is about.
+    fn free_disk(&self, host: u32) -> Option<Disk> {
+        let about_disks = |kind| matches!(kind, FaultKind::DiskFull | FaultKind::ReadError);
+        let plan = self.faults.plan();
+        let needed = plan.faults.iter().any(|fault| about_disks(fault.kind) && fault.hits(host));
+        let dice = Dice::stream(self.seed, ("host", u64::from(host), "disk"));
+        needed.then(|| Disk::new(DiskConfig::default(), dice))
     }
 
     fn add_tracker(&mut self, config: &SwarmConfig) {
@@ -210,13 +241,15 @@ impl<'c> Swarm<'c> {
         let host = self.world.add_host(TRACKER, links);
         self.world.join(host);
         let (platform, tracker) = (self.world.platform(host), config.tracker.clone());
-        let (latency, seed) = (config.tracker_latency, config.seed);
-        self.sim.host(TRACKER, move || track(platform.clone(), tracker.clone(), latency, seed));
+        let (latency, slower, seed) = (config.tracker_latency, self.slower.clone(), config.seed);
+        let software = move || track(platform.clone(), tracker.clone(), (latency, slower.clone()), seed);
+        self.sim.host(TRACKER, software);
     }
 
     fn carry_out(&mut self, event: Event) {
         match event {
             Event::Join(host) => self.join(host),
+            Event::Fault(nth) => self.on_fault(nth),
             Event::Look(host) => {
                 let due = self.books.open().attendance.look(host, self.now);
                 match due {
@@ -263,15 +296,16 @@ impl<'c> Swarm<'c> {
         state.state = State::Up;
     }
 
-    /// A host leaves. Whoever stops politely does so on its own time.
     fn leave(&mut self, host: u32, for_good: bool) {
-        let mut pages = self.books.open();
-        let how = pages.attendance.class(host).how;
-        pages.note(self.now, host, &Fact::Left { for_good, how });
-        if let Some(back) = pages.attendance.left(host, for_good, self.now) {
-            self.agenda.push(back, Event::Join(host));
-        }
-        drop(pages);
+        let how = self.books.open().attendance.class(host).how;
+        self.depart(host, how, for_good);
+        let back = self.books.open().attendance.left(host, for_good, self.now);
+        self.agenda.push(back.unwrap_or(Instant::NEVER), Event::Join(host));
+    }
+
+    /// A host goes. Whoever stops politely does so on its own time.
+    fn depart(&mut self, host: u32, how: Departure, for_good: bool) {
+        self.books.open().note(self.now, host, &Fact::Left { for_good, how });
         let state = &mut self.hosts[host as usize];
         let end = match how {
             Departure::Stop => {
@@ -391,7 +425,7 @@ impl Deref for LedgerPage<'_> {
 ///
 /// # Errors
 /// With the field, the reason and what to do instead.
-pub fn check(scenario: &Scenario, geometry: Geometry) -> Result<(), BuildError> {
+pub fn check(scenario: &Scenario, geometry: Geometry, plan: &FaultPlan) -> Result<(), BuildError> {
     let refused = |field: &str, what: String| Err(BuildError::new(field, what, INSTEAD));
     let hosts: u32 = scenario.class_sizes().values().sum();
     if hosts > MAX_HOSTS {
@@ -417,9 +451,8 @@ pub fn check(scenario: &Scenario, geometry: Geometry) -> Result<(), BuildError> 
     if !scenario.network.head_of_line {
         return refused("network.head_of_line", "the bytes of a stream keep their order".to_owned());
     }
-    if !scenario.fault.is_empty() || scenario.random_faults.is_some() {
-        let field = if scenario.fault.is_empty() { "random_faults" } else { "fault" };
-        return refused(field, "the turmoil backend of this version carries out no faults".to_owned());
+    if let Some((field, what)) = faults::refused(plan) {
+        return refused(field, what.to_owned());
     }
     Ok(())
 }

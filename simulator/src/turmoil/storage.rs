@@ -59,6 +59,11 @@ impl Store {
         Self { original, inner: Mutex::new(inner) }
     }
 
+    /// What it is a store of.
+    pub fn original(&self) -> Arc<RealContent> {
+        Arc::clone(&self.original)
+    }
+
     /// When the accesses since the last call are through, had they begun at `now`: whoever did them waits until then.
     pub fn finish(&self, now: Instant) -> Instant {
         self.lock().disk.as_mut().map_or(now, |disk| disk.finish(now))
