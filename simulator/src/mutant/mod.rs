@@ -8,10 +8,10 @@
 //! ```
 //! use torrentlab_engine::node::Output;
 //! use torrentlab_engine::wire::Message;
-//! use torrentlab_simulator::mutant::{Mutant, OnOutput};
+//! use torrentlab_simulator::mutant::{Mutant, OnOutput, Relay};
 //! # fn make(torrent: Box<dyn torrentlab_engine::node::Node>) -> impl torrentlab_engine::node::Node {
 //! // Never says that it is interested.
-//! Mutant::new(torrent, OnOutput(|output, relay| match output {
+//! Mutant::new(torrent, OnOutput(|output: Output, relay: &mut Relay| match output {
 //!     Output::Send { message: Message::Interested, .. } => (),
 //!     other => relay.to_driver(other),
 //! }))
