@@ -118,6 +118,7 @@ pub fn build<'s>(
         tcp: tcp(scenario),
         pair_latency: scenario.network.latency,
         tracker: tracker(scenario),
+        tracker_protocol: scenario.tracker.protocol,
         tracker_latency: scenario.tracker.latency,
         detail,
     };
@@ -240,6 +241,7 @@ fn tracker(scenario: &Scenario) -> TrackerConfig {
     let tracker = &scenario.tracker;
     TrackerConfig {
         interval: span(tracker.interval),
+        expire_after: tracker.expire_after,
         min_interval: Some(span(tracker.min_interval)),
         default_numwant: tracker.numwant,
         max_numwant: tracker.numwant_max,

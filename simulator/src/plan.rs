@@ -8,7 +8,7 @@ use torrentlab_engine::node::Node;
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::tracker::server::TrackerConfig;
 use torrentlab_scenarios::Draw;
-use torrentlab_scenarios::schema::Departure;
+use torrentlab_scenarios::schema::{Departure, TrackerProtocol};
 
 use crate::churn::draw;
 use crate::content::Content;
@@ -47,6 +47,8 @@ pub struct SwarmConfig {
     pub pair_latency: Draw,
     /// How the tracker behaves.
     pub tracker: TrackerConfig,
+    /// What is spoken with it.
+    pub tracker_protocol: TrackerProtocol,
     /// From the arrival of an announce to the departure of its answer.
     pub tracker_latency: Draw,
     /// What the trace keeps.

@@ -13,8 +13,8 @@ use super::url::TrackerUrl;
 use crate::time::Duration;
 use crate::tracker::{AnnounceReply, AnnounceRequest, TrackerFailure, announce_url, decode_announce_reply};
 
-/// An announce that takes longer has failed.
-const TIMEOUT: Duration = Duration::from_secs(15);
+/// An announce over HTTP that takes longer has failed.
+pub const HTTP_TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest answer that is read: some 100,000 peers.
 const MAX_REPLY: usize = 1024 * 1024;
 /// The longest head of an answer that is read.
@@ -29,7 +29,7 @@ pub(super) async fn announce<P: Platform>(
     url: &TrackerUrl,
     request: &AnnounceRequest,
 ) -> Result<AnnounceReply, TrackerFailure> {
-    let give_up = platform.sleep_until(platform.now() + TIMEOUT);
+    let give_up = platform.sleep_until(platform.now() + HTTP_TIMEOUT);
     let target = announce_url(&url.target, request);
     let body = select! {
         biased;

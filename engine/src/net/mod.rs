@@ -22,9 +22,10 @@ mod url;
 pub use disk::{Content, Place, hash_all};
 pub use driver::{Driver, Handle, Setup, Tuning};
 pub use files::{Access, FileSpan, Files};
+pub use http::HTTP_TIMEOUT;
 pub use platform::{Platform, Tokio};
 pub use storage::{Storage, StorageError};
-pub use tracker::TrackerServer;
+pub use tracker::{Manner, TrackerServer, WrongReply};
 
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,8 @@ const EXPIRED_AT_ONCE: usize = 64;
 pub struct TrackerConfig {
     /// What members are told to wait between regular announces.
     pub interval: Duration,
+    /// A member that was silent for so many intervals, and [`EXPIRY_SLACK`], is gone.
+    pub expire_after: u32,
     /// What they are told to wait before any other announce.
     pub min_interval: Option<Duration>,
     /// How many peers a member gets that does not say how many it wants.
@@ -37,6 +39,7 @@ impl Default for TrackerConfig {
     fn default() -> Self {
         Self {
             interval: Duration::from_secs(1800),
+            expire_after: 2,
             min_interval: None,
             default_numwant: 50,
             max_numwant: 200,
@@ -153,7 +156,7 @@ impl Tracker {
             peers = swarm.sample(seed, families, want as usize, now, dice);
             // Port 0 cannot be dialled.
             if swarm.len() < self.config.max_members && addr.port() != 0 {
-                let expires = now + self.config.interval * 2 + EXPIRY_SLACK;
+                let expires = now + self.config.interval * u64::from(self.config.expire_after) + EXPIRY_SLACK;
                 swarm.insert(Member { addr, expires, seed });
                 self.expiry.insert((expires, info_hash, addr));
             }
@@ -338,6 +341,17 @@ mod tests {
         s.peers(1, Started, 9);
         s.peers(2, Stopped, 9);
         assert_eq!(s.peers(3, Started, 9), [ip(1)]);
+    }
+
+    #[test]
+    fn silent_members_expire_after_three_intervals_and_slack_where_it_is_configured_so() {
+        let interval = Duration::from_secs(100);
+        let mut s = setup(TrackerConfig { interval, expire_after: 3, ..TrackerConfig::default() });
+        s.peers(1, Started, 9);
+        s.now = Instant::ZERO + interval * 3 + EXPIRY_SLACK - Duration::from_nanos(1);
+        assert_eq!(s.peers(2, Started, 9), [ip(1)]);
+        s.now += Duration::from_nanos(1);
+        assert_eq!(s.peers(2, Regular, 9), NOBODY);
     }
 
     #[test]

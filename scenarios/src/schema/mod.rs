@@ -15,7 +15,7 @@ pub use fault::{
     Corrupt, Disk, Fault, FaultKind, RandomFault, RandomFaults, RateChange, Restart, WrongAnswer,
 };
 pub use host::{Behaviour, EndgameFrom, HostClass, HostDisk, Limits, Links, Peers};
-pub use world::{Content, Network, Record, Swarm, Tracker};
+pub use world::{Content, Network, Record, Swarm, Tracker, TrackerProtocol};
 
 use crate::bounds::Bounds;
 use crate::units::Span;

@@ -30,6 +30,8 @@ pub struct Swarm {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tracker {
+    /// What is spoken with it.
+    pub protocol: TrackerProtocol,
     /// How long clients are told to wait between regular announces. 30 minutes is what trackers commonly say.
     pub interval: Span,
     /// How long clients are told to wait before any other announce.
@@ -39,10 +41,22 @@ pub struct Tracker {
     pub numwant: u32,
     /// Peers in an answer at most.
     pub numwant_max: u32,
-    /// From the sending of an announce to its answer, besides the announcing host's own latency, there and back.
+    /// From the sending of an announce to its answer, besides the announcing host's own latency: there and back to open a
+    /// connection (over UDP, to be given a connection id), and there and back again.
     pub latency: Draw,
-    /// A peer that was silent for so many intervals is forgotten.
+    /// A peer that was silent for so many intervals, and a minute, is forgotten.
     pub expire_after: u32,
+}
+
+/// What clients speak with the tracker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrackerProtocol {
+    /// HTTP (BEP 3): who has no answer in 15 s gives up.
+    #[default]
+    Http,
+    /// UDP (BEP 15): what has no answer in 15 s is asked again, and once more after 30 s; after another 60 s a client gives up.
+    Udp,
 }
 
 /// What all links have in common: TCP over IPv4 on Ethernet.
@@ -77,6 +91,7 @@ pub struct Record {
 impl Default for Tracker {
     fn default() -> Self {
         Self {
+            protocol: TrackerProtocol::Http,
             interval: Span::from_secs(30 * 60),
             min_interval: Span::from_secs(60),
             numwant: 50,

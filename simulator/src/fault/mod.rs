@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `resolve` | from a scenario and a seed to a [`FaultPlan`] |
 //! | `active` | which of them are under way |
+//! | `wrong` | what a tracker says that is out of order |
 
 mod active;
 mod resolve;
+mod wrong;
 
 use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::node::Node;
@@ -18,6 +20,7 @@ use crate::paths::{Effect, Hosts, Rule};
 
 pub use active::{Faults, TrackerState};
 pub use resolve::resolve;
+pub use wrong::{is_dead, wrong_reply};
 
 /// The faults of a run, in the order in which they begin.
 #[derive(Clone, PartialEq, Debug, Default)]

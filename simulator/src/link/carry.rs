@@ -226,14 +226,14 @@ impl<M> Network<M> {
         }
     }
 
-    /// The time from the first acknowledgement of a chunk to the last, or what the sender's uplink needs for what the
-    /// last ones answer, if that is less.
+    /// The time from the first acknowledgement of a chunk to the last, or what the flow, in turn with others, needs on
+    /// its uplink for what the last ones answer, if that is less.
     fn spread(&self, now: Instant, id: u32) -> Duration {
         let chunk = self.chunks.get(id);
         let Tcp { mss, header, segments_per_ack, .. } = self.tcp;
         let first = chunk.wire.min(segments_per_ack.max(1) * (mss + header));
         let (sender, receiver) = (self.sender(chunk.flow), self.flows[chunk.flow as usize].to);
-        let rest = self.hosts[sender as usize].uplink.time_of(chunk.wire - first);
+        let rest = self.hosts[sender as usize].uplink.time_in_turn(chunk.flow, chunk.wire - first);
         let taken = now.since(chunk.at);
         rest.min(taken.saturating_sub(self.hosts[receiver as usize].downlink.time_of(first)))
     }

@@ -62,6 +62,12 @@ impl Uplink {
         time_of(self.rate, bytes)
     }
 
+    /// How long a flow needs for `bytes` beside those that are active now.
+    pub fn time_in_turn(&self, flow: u32, bytes: u32) -> Duration {
+        let others = self.serving.iter().filter(|Reverse((_, other))| *other != flow).count() as u64;
+        self.time_of(bytes) * (others + 1)
+    }
+
     /// Begins to send a chunk of `bytes` of `flow`, which has none under way.
     pub fn start(&mut self, now: Instant, flow: u32, bytes: u32) {
         self.advance(now);

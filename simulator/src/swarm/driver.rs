@@ -7,8 +7,9 @@ use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::{Block, ConnId, PieceIndex};
 use torrentlab_engine::wire::Message;
 
-use super::tracker::{Trip, is_dead};
+use super::tracker::Trip;
 use super::{Event, Swarm};
+use crate::fault::is_dead;
 use crate::ledger::Fact;
 use crate::link::{End, NetEvent, Notice};
 

@@ -122,7 +122,7 @@ impl<'c> Swarm<'c> {
             queue: Queue::default(),
             net: Network::new(config.tcp),
             hosts: Vec::new(),
-            tracker: TrackerHost::new(config.tracker.clone(), config.tracker_latency, config.seed),
+            tracker: TrackerHost::new(&config),
             ledger: Ledger::new(config.content.geometry().pieces()),
             trace: Trace::new(config.detail.clone()),
             now: Instant::ZERO,

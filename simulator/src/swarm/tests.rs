@@ -12,7 +12,7 @@ use torrentlab_engine::node::{Misuse, Output};
 use torrentlab_engine::tracker::server::TrackerConfig;
 use torrentlab_engine::units::{ConnId, Geometry};
 use torrentlab_scenarios::Draw;
-use torrentlab_scenarios::schema::Departure;
+use torrentlab_scenarios::schema::{Departure, TrackerProtocol};
 use torrentlab_scenarios::units::Span;
 
 /// Dials the hosts that it is told to, greets each with `interested`, and closes nothing.
@@ -81,6 +81,7 @@ fn seen(how: Departure) -> Vec<(f64, String)> {
         tcp: Tcp { mss: 1460, header: 40, segments_per_ack: 0, initial_window: 10, head_of_line: true },
         pair_latency: Draw::Fixed(Span::ZERO),
         tracker: TrackerConfig::default(),
+        tracker_protocol: TrackerProtocol::Http,
         tracker_latency: Draw::Fixed(Span::ZERO),
         detail: Detail::Hash,
     };

@@ -1,33 +1,37 @@
 //! The tracker, which is the engine's, and the way to it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use torrentlab_engine::dice::Dice;
+use torrentlab_engine::net::{HTTP_TIMEOUT, WrongReply};
 use torrentlab_engine::node::{DialFailure, Input};
 use torrentlab_engine::time::Duration;
 use torrentlab_engine::tracker::server::{Tracker, TrackerConfig};
+use torrentlab_engine::tracker::udp::{ATTEMPTS, FIRST_TIMEOUT};
 use torrentlab_engine::tracker::{
     Announce, AnnounceReply, TrackerFailure, announce_url, encode_announce_reply,
 };
 use torrentlab_scenarios::Draw;
-use torrentlab_scenarios::schema::WrongAnswer;
+use torrentlab_scenarios::schema::{TrackerProtocol, WrongAnswer};
 
 use super::{Event, Swarm};
 use crate::churn::draw;
-use crate::fault::TrackerState;
+use crate::fault::{TrackerState, wrong_reply};
 use crate::link::Pool;
-use crate::plan::PORT;
+use crate::plan::SwarmConfig;
 
 /// Bytes around an announce URL: request line, `Host`, `User-Agent`, and four segments to open and close.
-const REQUEST: u32 = 96 + 4 * 52;
+const HTTP_REQUEST: u32 = 96 + 4 * 52;
 /// Bytes around the body of an answer: status line, `Content-Type`, `Content-Length`, and three segments.
-const REPLY: u32 = 90 + 3 * 52;
-/// How long a client waits for the answer to an announce, as the engine's driver does.
-const TIMEOUT: Duration = Duration::from_secs(15);
-/// Where nobody is, and nothing says so: TEST-NET-1 (RFC 5737).
-const DEAD_NET: [u8; 3] = [192, 0, 2];
-/// How many dead peers a tracker that is out of order gives.
-const DEAD_PEERS: u8 = 50;
+const HTTP_REPLY: u32 = 90 + 3 * 52;
+/// Bytes of a datagram's headers: IPv4 and UDP.
+const DATAGRAM: u32 = 28;
+/// Bytes of the request to connect, and of its answer (BEP 15).
+const UDP_CONNECT: u32 = 16;
+/// Bytes of an announce, and of its answer without peers (BEP 15).
+const UDP_ANNOUNCE: (u32, u32) = (98, 20);
+/// Bytes of a peer in an answer over UDP: address and port.
+const UDP_PEER: u32 = 6;
 /// Seeds in an answer to those who connect to seeds alone.
 const SEEDS: usize = 50;
 
@@ -35,6 +39,7 @@ const SEEDS: usize = 50;
 #[derive(Debug)]
 pub struct TrackerHost {
     config: TrackerConfig,
+    protocol: TrackerProtocol,
     tracker: Tracker,
     latency: Draw,
     /// For whom it gives to whom.
@@ -48,8 +53,8 @@ pub struct TrackerHost {
 /// Something on its way that is not between two hosts.
 #[derive(Debug)]
 pub enum Trip {
-    /// An announce, to the tracker.
-    Request { host: u32, session: u32, announce: Box<Announce> },
+    /// An announce, to the tracker, which had no answer to it so many times before.
+    Request { host: u32, session: u32, attempt: u32, announce: Box<Announce> },
     /// Its answer.
     Reply { host: u32, session: u32, tracker: usize, result: Box<Result<AnnounceReply, TrackerFailure>> },
     /// A dial to an address where nobody is.
@@ -57,14 +62,16 @@ pub enum Trip {
 }
 
 impl TrackerHost {
-    pub fn new(config: TrackerConfig, latency: Draw, seed: u64) -> Self {
+    pub fn new(config: &SwarmConfig) -> Self {
+        let dice = |purpose| Dice::stream(config.seed, ("tracker", 0, purpose));
         Self {
-            tracker: Tracker::new(config.clone()),
-            config,
-            latency,
-            dice: Dice::stream(seed, ("tracker", 0, "peers")),
-            latency_dice: Dice::stream(seed, ("tracker", 0, "latency")),
-            slow_dice: Dice::stream(seed, ("tracker", 0, "slow")),
+            tracker: Tracker::new(config.tracker.clone()),
+            config: config.tracker.clone(),
+            protocol: config.tracker_protocol,
+            latency: config.tracker_latency,
+            dice: dice("peers"),
+            latency_dice: dice("latency"),
+            slow_dice: dice("slow"),
             trips: Pool::default(),
             answered: 0,
         }
@@ -76,20 +83,35 @@ impl TrackerHost {
     }
 
     fn answer_wrongly(&self, wrong: WrongAnswer) -> Result<AnnounceReply, TrackerFailure> {
-        let [a, b, c] = DEAD_NET;
-        match wrong {
-            WrongAnswer::Garbage => Err(TrackerFailure::Malformed("this is no bencoding".to_owned())),
-            WrongAnswer::Errors => Err(TrackerFailure::Refused("the tracker is out of order".to_owned())),
-            WrongAnswer::DeadPeers => Ok(AnnounceReply {
-                interval: self.config.interval,
-                min_interval: self.config.min_interval,
-                complete: None,
-                incomplete: None,
-                peers: (1..=DEAD_PEERS)
-                    .map(|last| (Ipv4Addr::from_octets([a, b, c, last]), PORT).into())
-                    .collect(),
-                warning: None,
-            }),
+        match (wrong_reply(wrong, &self.config), self.protocol) {
+            (WrongReply::Bytes(_), TrackerProtocol::Http) => {
+                Err(TrackerFailure::Malformed("this is no bencoding".to_owned()))
+            }
+            // What names no request is passed over.
+            (WrongReply::Bytes(_), TrackerProtocol::Udp) => Err(TrackerFailure::TimedOut),
+            (WrongReply::Refusal(reason), _) => Err(TrackerFailure::Refused(reason.to_owned())),
+            (WrongReply::Reply(reply), _) => Ok(reply),
+        }
+    }
+
+    /// Bytes on the wire of an announce, to the tracker and from it, without its answer.
+    fn request_bytes(&self, announce: &Announce) -> (u32, u32) {
+        match self.protocol {
+            TrackerProtocol::Http => {
+                let url = announce_url("http://tracker.example/announce", &announce.request);
+                (url.len() as u32 + HTTP_REQUEST, 0)
+            }
+            TrackerProtocol::Udp => {
+                let connect = UDP_CONNECT + DATAGRAM;
+                (connect + UDP_ANNOUNCE.0 + DATAGRAM, connect)
+            }
+        }
+    }
+
+    fn reply_bytes(&self, reply: &AnnounceReply) -> u32 {
+        match self.protocol {
+            TrackerProtocol::Http => encode_announce_reply(reply, true).len() as u32 + HTTP_REPLY,
+            TrackerProtocol::Udp => UDP_ANNOUNCE.1 + reply.peers.len() as u32 * UDP_PEER + DATAGRAM,
         }
     }
 
@@ -104,17 +126,23 @@ impl TrackerHost {
     }
 }
 
-/// Whether an address is one of those that [`WrongAnswer::DeadPeers`] gives.
-pub fn is_dead(addr: SocketAddr) -> bool {
-    matches!(addr.ip(), IpAddr::V4(ip) if ip.octets()[..3] == DEAD_NET)
-}
-
 impl Swarm<'_> {
     pub(super) fn announce(&mut self, host: u32, announce: Announce) {
-        let url = announce_url("http://tracker.example/announce", &announce.request);
-        self.net.charge(self.now, host, url.len() as u32 + REQUEST, 0);
         let session = self.ledger.hosts[host as usize].sessions;
-        self.set_out(host, Trip::Request { host, session, announce: Box::new(announce) }, Duration::ZERO);
+        self.ask(
+            host,
+            Trip::Request { host, session, attempt: 0, announce: Box::new(announce) },
+            Duration::ZERO,
+        );
+    }
+
+    /// An announce sets out after `wait`, once a connection is open or a connection id has come: after a round trip.
+    fn ask(&mut self, host: u32, request: Trip, wait: Duration) {
+        if let Trip::Request { announce, .. } = &request {
+            let (up, down) = self.tracker.request_bytes(announce);
+            self.net.charge(self.now, host, up, down);
+        }
+        self.set_out(host, request, wait + self.hosts[host as usize].latency * 2);
     }
 
     /// A trip between `host` and the middle of the network begins after `wait`.
@@ -126,12 +154,13 @@ impl Swarm<'_> {
 
     pub(super) fn on_trip(&mut self, id: u32) {
         match self.tracker.trips.remove(id) {
-            Trip::Request { host, session, announce } => self.answer(host, session, &announce),
+            Trip::Request { host, session, attempt, announce } => {
+                self.answer(host, session, attempt, announce);
+            }
             Trip::Reply { host, session, tracker, result } => {
                 if self.ledger.hosts[host as usize].sessions == session {
                     if let Ok(reply) = result.as_ref() {
-                        let bytes = encode_announce_reply(reply, true).len() as u32 + REPLY;
-                        self.net.charge(self.now, host, 0, bytes);
+                        self.net.charge(self.now, host, 0, self.tracker.reply_bytes(reply));
                     }
                     self.deliver(host, Input::TrackerReply { tracker, result });
                 }
@@ -140,9 +169,8 @@ impl Swarm<'_> {
         }
     }
 
-    fn answer(&mut self, host: u32, session: u32, announce: &Announce) {
+    fn answer(&mut self, host: u32, session: u32, attempt: u32, announce: Box<Announce>) {
         let TrackerState { down, wrong, slower } = self.faults.tracker();
-        let latency = self.hosts[host as usize].latency;
         let tracker = &mut self.tracker;
         let mut wait = draw(tracker.latency, &mut tracker.latency_dice);
         wait += slower.iter().fold(Duration::ZERO, |sum, &more| sum + draw(more, &mut tracker.slow_dice));
@@ -151,16 +179,38 @@ impl Swarm<'_> {
             tracker.answered += 1;
             result = match wrong {
                 Some(wrong) => tracker.answer_wrongly(wrong),
-                None => self.answer_rightly(host, announce),
+                None => self.answer_rightly(host, &announce),
             };
         }
-        // There and back is time too.
-        let patience = TIMEOUT.saturating_sub(latency * 2);
-        if wait > patience || result == Err(TrackerFailure::TimedOut) {
+        let latency = self.hosts[host as usize].latency;
+        let timeout = |attempt: u32| FIRST_TIMEOUT * (1u64 << attempt);
+        let lost = result == Err(TrackerFailure::TimedOut);
+        let patience = match self.tracker.protocol {
+            TrackerProtocol::Http => HTTP_TIMEOUT,
+            TrackerProtocol::Udp if lost && attempt + 1 < ATTEMPTS => {
+                // It came here by way of a round trip and a half.
+                let wait = timeout(attempt).saturating_sub(latency * 3);
+                return self.ask_again(host, session, attempt + 1, announce, wait);
+            }
+            // A late answer is as good as another until the client gives up.
+            TrackerProtocol::Udp => {
+                (attempt..ATTEMPTS).map(timeout).fold(Duration::ZERO, |sum, one| sum + one)
+            }
+        };
+        // There and back, twice, is time too.
+        let patience = patience.saturating_sub(latency * 4);
+        if lost || wait > patience {
             (wait, result) = (patience, Err(TrackerFailure::TimedOut));
         }
         let trip = Trip::Reply { host, session, tracker: announce.tracker, result: Box::new(result) };
         self.set_out(host, trip, wait);
+    }
+
+    /// A client that is still there sends its request again.
+    fn ask_again(&mut self, host: u32, session: u32, attempt: u32, announce: Box<Announce>, wait: Duration) {
+        if self.attendance.is_present(host) && self.ledger.hosts[host as usize].sessions == session {
+            self.ask(host, Trip::Request { host, session, attempt, announce }, wait);
+        }
     }
 
     fn answer_rightly(&mut self, host: u32, announce: &Announce) -> Result<AnnounceReply, TrackerFailure> {

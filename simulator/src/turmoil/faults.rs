@@ -29,7 +29,6 @@ pub fn refused(plan: &FaultPlan) -> Option<(&str, &'static str)> {
         let why = match fault.kind {
             FaultKind::Loss(_) => "turmoil's TCP does not send again what is lost",
             FaultKind::AddressChange => "a host of turmoil keeps its address",
-            FaultKind::Wrong(_) => "the tracker is a real one, which does not answer wrongly",
             _ => return None,
         };
         Some((fault.origin.as_str(), why))
@@ -87,8 +86,8 @@ impl Swarm<'_> {
                 swarm.hosts[host as usize].store.with_disk(|disk| disk.set_full(full));
             }),
             FaultKind::ReadError => self.each(fault, Self::update_unreadable),
-            FaultKind::Slow(_) => {
-                *self.slower.lock().expect("nobody panics with it") = self.faults.tracker().slower;
+            FaultKind::Slow(_) | FaultKind::Wrong(_) => {
+                *self.condition.lock().expect("nobody panics with it") = self.faults.tracker();
             }
             // Nodes that misbehave know when.
             _ => {}

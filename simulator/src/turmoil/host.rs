@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use tokio::select;
 use tokio::sync::Notify;
 use torrentlab_engine::dice::Dice;
-use torrentlab_engine::net::{Content, Driver, Platform, Setup, TrackerServer, Tuning};
+use torrentlab_engine::net::{Content, Driver, Manner, Platform, Setup, TrackerServer, Tuning, WrongReply};
 use torrentlab_engine::time::Duration;
 use torrentlab_engine::tracker::server::{Tracker, TrackerConfig};
 use torrentlab_scenarios::Draw;
@@ -16,6 +16,7 @@ use torrentlab_scenarios::Draw;
 use super::net::Shaped;
 use super::probe::Probe;
 use crate::churn::draw;
+use crate::fault::{TrackerState, wrong_reply};
 use crate::plan::PORT;
 
 /// The port that the tracker listens on.
@@ -23,8 +24,8 @@ pub const TRACKER_PORT: u16 = 6969;
 /// Where hosts listen: turmoil knows no other address.
 const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-/// How much longer the tracker takes to answer, while faults have it so.
-pub type Slower = Arc<Mutex<Vec<Draw>>>;
+/// What faults have made of the tracker, for it and for those who carry them out.
+pub type Condition = Arc<Mutex<TrackerState>>;
 
 /// A peer that is about to start.
 pub struct Peer {
@@ -60,21 +61,42 @@ impl Peer {
 }
 
 /// The tracker, which never stops. `latency` is from the arrival of an announce to the departure of its answer.
-/// With it come what faults add.
 pub async fn track(
     platform: Shaped,
     config: TrackerConfig,
-    (latency, slower): (Draw, Slower),
+    latency: Draw,
+    condition: Condition,
     seed: u64,
 ) -> ::turmoil::Result {
     let dice = |purpose| Dice::stream(seed, ("tracker", 0, purpose));
-    let mut latency_dice = dice("latency");
-    let listener = platform.bind(SocketAddr::new(ANY, TRACKER_PORT)).await?;
-    let server = TrackerServer::new(platform, Tracker::new(config), dice("peers")).with_pause(move || {
-        let slower = slower.lock().expect("nobody panics with it");
-        let all = [latency].into_iter().chain(slower.iter().copied());
-        all.fold(Duration::ZERO, |pause, part| pause + draw(part, &mut latency_dice))
-    });
-    let never: Infallible = server.run(listener, None).await;
+    let addr = SocketAddr::new(ANY, TRACKER_PORT);
+    let (listener, udp) = (platform.bind(addr).await?, platform.bind_udp(addr).await?);
+    let (tracker, peers) = (Tracker::new(config.clone()), dice("peers"));
+    let faulty =
+        Faulty { config, latency, condition, latency_dice: dice("latency"), slow_dice: dice("slow") };
+    let server = TrackerServer::new(platform, tracker, peers).with_manner(faulty);
+    let never: Infallible = server.run(listener, Some(udp)).await;
     match never {}
+}
+
+/// How the tracker answers while faults are about it.
+struct Faulty {
+    config: TrackerConfig,
+    latency: Draw,
+    condition: Condition,
+    latency_dice: Dice,
+    slow_dice: Dice,
+}
+
+impl Manner for Faulty {
+    fn pause(&mut self) -> Duration {
+        let slower = &self.condition.lock().expect("nobody panics with it").slower;
+        let always = draw(self.latency, &mut self.latency_dice);
+        slower.iter().fold(always, |pause, &more| pause + draw(more, &mut self.slow_dice))
+    }
+
+    fn wrong(&mut self) -> Option<WrongReply> {
+        let wrong = self.condition.lock().expect("nobody panics with it").wrong?;
+        Some(wrong_reply(wrong, &self.config))
+    }
 }

@@ -34,7 +34,7 @@ use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::Geometry;
 use torrentlab_reports::record::Tick;
 use torrentlab_scenarios::Scenario;
-use torrentlab_scenarios::schema::{Departure, FaultKind, Peers};
+use torrentlab_scenarios::schema::{Departure, FaultKind, Peers, TrackerProtocol};
 
 use crate::attendance::{Attendance, Due};
 use crate::build::BuildError;
@@ -48,7 +48,7 @@ use crate::plan::{Cast, HostPlan, Plan, SwarmConfig, addr_of};
 use crate::simulation::Simulation;
 use crate::trace::{Trace, TraceResult};
 use faults::RuleOf;
-use host::{Peer, Slower, TRACKER_PORT, track};
+use host::{Condition, Peer, TRACKER_PORT, track};
 use net::World;
 use probe::{Books, Pages, Probe};
 use storage::Store;
@@ -80,8 +80,10 @@ pub struct Swarm<'c> {
     faults: Faults,
     /// What faults have put in force.
     rules: BTreeMap<RuleOf, RuleId>,
-    /// How much longer the tracker takes to answer.
-    slower: Slower,
+    /// What is the matter with the tracker.
+    condition: Condition,
+    /// Where clients announce.
+    announce: String,
     seed: u64,
     tick: Duration,
     now: Instant,
@@ -184,7 +186,8 @@ impl<'c> Swarm<'c> {
             agenda,
             faults: Faults::new(faults),
             rules: BTreeMap::new(),
-            slower: Slower::default(),
+            condition: Condition::default(),
+            announce: announce_url(config.tracker_protocol),
             seed,
             tick,
             now: Instant::ZERO,
@@ -241,8 +244,8 @@ impl<'c> Swarm<'c> {
         let host = self.world.add_host(TRACKER, links);
         self.world.join(host);
         let (platform, tracker) = (self.world.platform(host), config.tracker.clone());
-        let (latency, slower, seed) = (config.tracker_latency, self.slower.clone(), config.seed);
-        let software = move || track(platform.clone(), tracker.clone(), (latency, slower.clone()), seed);
+        let (latency, condition, seed) = (config.tracker_latency, self.condition.clone(), config.seed);
+        let software = move || track(platform.clone(), tracker.clone(), latency, condition.clone(), seed);
         self.sim.host(TRACKER, software);
     }
 
@@ -281,7 +284,7 @@ impl<'c> Swarm<'c> {
             probe: Probe::new(self.books.clone(), node, host, session, geometry),
             content: Content { storage: state.store.clone(), ..self.content.clone() },
             tuning: state.tuning,
-            tracker: format!("http://{TRACKER}:{TRACKER_PORT}/announce"),
+            tracker: self.announce.clone(),
             dice: Dice::stream(self.seed, ("host", u64::from(host), &format!("announces {session}"))),
             stop: Arc::clone(&state.stop),
         });
@@ -407,6 +410,13 @@ impl Simulation for Swarm<'_> {
         let (late, timers) = self.books.open().late;
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
         Some(Tick { ms: ms(self.tick), mean_delay_ms: ms(late) / timers.max(1) as f64 })
+    }
+}
+
+fn announce_url(protocol: TrackerProtocol) -> String {
+    match protocol {
+        TrackerProtocol::Http => format!("http://{TRACKER}:{TRACKER_PORT}/announce"),
+        TrackerProtocol::Udp => format!("udp://{TRACKER}:{TRACKER_PORT}/announce"),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::tracker::{AnnounceReply, AnnounceRequest, Family, TrackerFailure};
 /// ([`tracker::client`](crate::tracker::client) comes back to this one later.)
 pub const ATTEMPTS: u32 = 3;
 /// The wait for the first answer; it doubles with each request that had none.
-const FIRST_TIMEOUT: Duration = Duration::from_secs(15);
+pub const FIRST_TIMEOUT: Duration = Duration::from_secs(15);
 /// "Clients can use a connection ID until one minute after they have received it."
 const CONNECTION_LIFE: Duration = Duration::from_secs(60);
 

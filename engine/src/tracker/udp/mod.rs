@@ -8,6 +8,6 @@ mod client;
 mod packet;
 mod server;
 
-pub use client::{ATTEMPTS, Exchange};
+pub use client::{ATTEMPTS, Exchange, FIRST_TIMEOUT};
 pub use packet::{Answer, Ask, ConnectionId, MAX_DATAGRAM, MAX_SCRAPE, PacketError, Reply, Request};
 pub use server::Server;

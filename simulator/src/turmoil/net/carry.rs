@@ -9,17 +9,21 @@ use crate::link::{End, Presence};
 /// Jitter is drawn anew after so many bytes that follow upon each other.
 const JITTER_RUN: u32 = 16 * 1024;
 /// Segments that a flow takes in beyond what the uplink sends before it can be told of more.
-const AHEAD: u64 = 4;
+const AHEAD: u64 = 2;
 
 impl Core {
-    /// Bytes that a flow takes in at most: what its share of the uplink carries in two ticks and a few segments. All
-    /// else waits where it can still be cancelled.
-    pub fn intake(&self, flow: u32) -> u64 {
+    /// Bytes that a flow takes in at most: what its share of the uplink carries in two ticks and a few segments, but no
+    /// more than its window lets go in that time and one segment. All else waits where it can still be cancelled.
+    pub fn intake(&self, now: Instant, flow: u32) -> u64 {
         let flow = &self.flows[flow as usize];
         let uplink = &self.hosts[flow.from as usize].uplink;
-        let Some(rate) = uplink.rate() else { return flow.sender.window() };
-        let two_ticks = u128::from(rate) * u128::from(self.tick.as_nanos()) * 2 / 1_000_000_000;
-        AHEAD * u64::from(self.tcp.mss) + two_ticks as u64 / uplink.active().max(1)
+        let mss = u64::from(self.tcp.mss);
+        let let_go = flow.sender.may_leave_by(now + self.tick * 2) + mss;
+        let carried = uplink.rate().map(|rate| {
+            let in_two_ticks = u128::from(rate) * u128::from(self.tick.as_nanos()) * 2 / 1_000_000_000;
+            in_two_ticks as u64 / uplink.active().max(1) + AHEAD * mss
+        });
+        carried.unwrap_or(let_go).min(let_go)
     }
 
     pub(super) fn written(&mut self, now: Instant, index: u32, bytes: u32) {
@@ -117,15 +121,10 @@ impl Core {
         let (to, lands) = (flow.to, sender.lands);
         sender.state = State::Idle;
         let backlogged = sender.is_backlogged();
-        let took = sender.buffered;
-        let wants = sender.waker.is_some();
         self.hosts[to as usize].downlink.expect(wire);
         self.push_landing(lands, landing);
         if backlogged {
             self.queue(now, index);
-        }
-        if wants && took <= self.intake(index) / 2 {
-            self.wake_writer(index);
         }
     }
 

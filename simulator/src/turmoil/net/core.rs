@@ -43,6 +43,8 @@ pub(super) struct Core {
     /// Keeps things of the same time in order.
     sequence: u64,
     wakers: Vec<Waker>,
+    /// Flows that somebody waits to write to; some of them nobody does any more.
+    writers: Vec<u32>,
 }
 
 /// Who is to be woken, when nobody holds the world.
@@ -154,6 +156,7 @@ impl Core {
             landings: BinaryHeap::new(),
             sequence: 0,
             wakers: Vec::new(),
+            writers: Vec::new(),
         }
     }
 
@@ -177,9 +180,35 @@ impl Core {
             self.landings.pop();
             self.land(planned.at, planned.what);
         }
+        self.wake_writers();
         let rung = |host: &mut Host| std::mem::take(&mut host.rung).then(|| Arc::clone(&host.bell));
         let bells = self.hosts.iter_mut().filter_map(rung).collect();
         Calls { bells, wakers: std::mem::take(&mut self.wakers) }
+    }
+
+    /// Whoever waits to write to `flow` is woken by `waker`, once there is much room.
+    pub fn await_room(&mut self, flow: u32, waker: &Waker) {
+        match &mut self.flows[flow as usize].sender.waker {
+            Some(old) => old.clone_from(waker),
+            none => {
+                *none = Some(waker.clone());
+                self.writers.push(flow);
+            }
+        }
+    }
+
+    fn wake_writers(&mut self) {
+        let mut writers = std::mem::take(&mut self.writers);
+        writers.retain(|&flow| {
+            let sender = &self.flows[flow as usize].sender;
+            let waits = sender.waker.is_some();
+            let wakes = waits && sender.buffered + u64::from(self.tcp.mss) <= self.intake(self.now, flow);
+            if wakes {
+                self.wake_writer(flow);
+            }
+            waits && !wakes
+        });
+        self.writers = writers;
     }
 
     /// The application has put bytes into a flow.

@@ -197,9 +197,12 @@ impl Sender {
         self.waiting > 0 || self.ending.is_some()
     }
 
-    /// Bytes that may be in flight when the window is open.
-    pub fn window(&self) -> u64 {
-        self.window
+    /// Bytes that the window lets go by `until`, as far as acknowledgements are on their way by now. Each may open the
+    /// congestion window by as much as it answers.
+    pub fn may_leave_by(&self, until: Instant) -> u64 {
+        let due = self.credits.iter().take_while(|&&(at, _)| at <= until);
+        let back: u64 = due.map(|&(_, bytes)| u64::from(bytes)).sum();
+        (self.cwnd + back).min(self.window).saturating_sub(self.in_flight - back)
     }
 
     /// Whether TCP's retransmission timer runs.

@@ -4,7 +4,7 @@
 //!
 //! | part | rule | file |
 //! |---|---|---|
-//! | intake | a stream takes in what its share of the uplink carries in two ticks, `2 · tick · up / flows`, and 4 segments; all else stays with the application, where it can be cancelled | `carry` |
+//! | intake | a stream takes in what its share of the uplink carries in two ticks, `2 · tick · up / flows`, and 2 segments, but no more than its window lets go in that time and a segment; all else stays with the application, where it can be cancelled | `carry` |
 //! | window | a segment of `min(waiting, MSS)` bytes may go while `in flight + segment <= cwnd`; `cwnd` begins at the initial window and grows by what is acknowledged, up to the receiver's window (slow start, RFC 5681): `w · 2^n` after `n` round trips | `flow` |
 //! | uplink | the backlogged flows of a host take turns, segment by segment; a segment takes `(bytes + header) / up`, rounded up to a nanosecond, on a clock that is not reset while something waits | `uplink` |
 //! | path | a segment lands `latency + jitter` later and not before the one ahead of it; jitter is drawn anew after a pause and every 16 KiB | `carry` |

@@ -96,14 +96,14 @@ impl Stream {
     /// Bytes that may be written now.
     fn poll_room(&self, cx: &Context<'_>) -> Poll<io::Result<u64>> {
         let mut core = self.world.core();
-        let intake = core.intake(self.flow);
-        let sender = &mut core.flows[self.flow as usize].sender;
+        let intake = core.intake(now(), self.flow);
+        let sender = &core.flows[self.flow as usize].sender;
         if sender.broken || sender.shut {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         match intake.saturating_sub(sender.buffered) {
             0 => {
-                register(&mut sender.waker, cx);
+                core.await_room(self.flow, cx.waker());
                 Poll::Pending
             }
             room => Poll::Ready(Ok(room)),
