@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use torrentlab_engine::choker::Choker;
 use torrentlab_engine::dice::Dice;
 use torrentlab_engine::picker::Picker;
-use torrentlab_simulator::registry::{ChokerSetup, Registry};
+use torrentlab_simulator::registry::{ChokerSetup, Params, PickerSetup, Registry};
 
 /// The command line with strategies of one's own, which scenarios can then name.
 ///
@@ -36,6 +36,17 @@ impl Lab {
         self
     }
 
+    /// Adds a piece-selection strategy with parameters: `picker = { name = { .. } }` in a scenario.
+    #[must_use]
+    pub fn picker_with<P: Params>(
+        mut self,
+        name: &str,
+        make: impl Fn(P, &PickerSetup) -> Box<dyn Picker> + Send + Sync + 'static,
+    ) -> Self {
+        self.registry.register_picker_with(name, make);
+        self
+    }
+
     /// Adds a choking strategy: `choker = "name"` in a scenario.
     #[must_use]
     pub fn choker(
@@ -44,6 +55,17 @@ impl Lab {
         make: impl Fn(&ChokerSetup, &mut Dice) -> Box<dyn Choker> + Send + Sync + 'static,
     ) -> Self {
         self.registry.register_choker(name, make);
+        self
+    }
+
+    /// Adds a choking strategy with parameters: `choker = { name = { .. } }` in a scenario.
+    #[must_use]
+    pub fn choker_with<P: Params>(
+        mut self,
+        name: &str,
+        make: impl Fn(P, &ChokerSetup, &mut Dice) -> Box<dyn Choker> + Send + Sync + 'static,
+    ) -> Self {
+        self.registry.register_choker_with(name, make);
         self
     }
 

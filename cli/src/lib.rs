@@ -31,7 +31,7 @@ use clap::{Parser, Subcommand};
 pub use failure::{Exit, Failure};
 pub use lab::Lab;
 pub use torrentlab_engine as engine;
-pub use torrentlab_simulator::registry::{ChokerSetup, Registry};
+pub use torrentlab_simulator::registry::{ChokerSetup, NoParams, Params, PickerSetup, Registry};
 
 /// BitTorrent in the laboratory and on the wire.
 #[derive(Debug, Parser)]

@@ -13,15 +13,17 @@ use torrentlab_engine::tracker::server::TrackerConfig;
 use torrentlab_engine::units::{Geometry, InfoHash, PeerId, PieceIndex};
 use torrentlab_scenarios::schema::{self, Behaviour, HostClass, HostDisk, Peers};
 use torrentlab_scenarios::units::{Rate, Size, Span};
-use torrentlab_scenarios::{Draw, InitialPieces, Scenario, Stay};
+use torrentlab_scenarios::{Draw, InitialPieces, Scenario, Stay, Strategy};
 
+use crate::census::Census;
 use crate::churn::{arrivals, draw};
 use crate::content::Content;
 use crate::disk::{Disk, DiskConfig};
 use crate::fault::{self, PlannedFault};
 use crate::link::{Links, Tcp};
 use crate::plan::{Cast, Class, HostPlan, Plan, SwarmConfig};
-use crate::registry::{ChokerSetup, Nobody, Registry};
+use crate::registry::{ChokerSetup, PickerSetup, Registry};
+use crate::strategies::Nobody;
 use crate::trace::Detail;
 
 /// Why a scenario cannot run: what is wrong with one of its fields.
@@ -50,6 +52,7 @@ struct Torrents<'s> {
     seed: u64,
     info_hash: InfoHash,
     geometry: Geometry,
+    census: Census,
     /// Faults under which nodes misbehave.
     misbehaviour: Vec<PlannedFault>,
     /// The class of each host and its index there.
@@ -93,12 +96,14 @@ pub fn build<'s>(
     let geometry = content.geometry();
     let sizes = scenario.class_sizes();
     let faults = fault::resolve(scenario, seed);
+    let census = Census::new(geometry.pieces());
     let mut cast = Torrents {
         scenario,
         registry,
         seed,
         info_hash: content.info_hash(),
         geometry,
+        census: census.clone(),
         misbehaviour: faults.misbehaviour(),
         hosts: Vec::new(),
     };
@@ -115,6 +120,7 @@ pub fn build<'s>(
     let config = SwarmConfig {
         seed,
         content,
+        census,
         tcp: tcp(scenario),
         pair_latency: scenario.network.latency,
         tracker: tracker(scenario),
@@ -128,18 +134,26 @@ pub fn build<'s>(
 }
 
 fn check_strategies(class_name: &str, class: &HostClass, registry: &Registry) -> Result<(), BuildError> {
-    let unknown = |field, name: &str, known: Vec<&str>| {
-        let what = format!("there is no {field} `{name}`");
-        let hint = format!("choose one of {}, or register it", known.join(", "));
-        BuildError::new(format!("hosts.{class_name}.{field}"), what, hint)
+    let check = |field, strategy: &Strategy, checked: Option<Result<(), String>>, known: Vec<&str>| {
+        let path = format!("hosts.{class_name}.{field}");
+        let name = strategy.name();
+        match checked {
+            Some(Ok(())) => Ok(()),
+            Some(Err(what)) => {
+                let below = strategy.params_path().map_or_else(String::new, |below| format!(".{below}"));
+                let what = format!("the parameters of `{name}` do not do: {what}");
+                let hint = "docs/reference/strategies.md has all parameters";
+                Err(BuildError::new(path + &below, what, hint))
+            }
+            None => {
+                let hint = format!("choose one of {}, or register it", known.join(", "));
+                Err(BuildError::new(path, format!("there is no {field} `{name}`"), hint))
+            }
+        }
     };
-    if registry.picker(&class.picker).is_none() {
-        return Err(unknown("picker", &class.picker, registry.pickers().collect()));
-    }
-    if !registry.chokers().any(|known| known == class.choker) {
-        return Err(unknown("choker", &class.choker, registry.chokers().collect()));
-    }
-    Ok(())
+    let (picker, choker) = (&class.picker, &class.choker);
+    check("picker", picker, registry.check_picker(picker), registry.pickers().collect())?;
+    check("choker", choker, registry.check_choker(choker), registry.chokers().collect())
 }
 
 fn plan(
@@ -261,7 +275,8 @@ impl Cast for Torrents<'_> {
         let (name, class, index) = self.hosts[host as usize];
         let mut dice = Streams::new(self.seed, name, u64::from(index) | u64::from(session) << 32);
         let choker = self.choker(class, now, &mut dice.choker);
-        let picker = self.registry.picker(&class.picker).expect("strategies are checked before");
+        let pick = PickerSetup { now, geometry: self.geometry, census: self.census.clone() };
+        let picker = self.registry.picker(&class.picker, &pick).expect("strategies are checked before");
         let setup = Setup {
             info_hash: self.info_hash,
             geometry: self.geometry,

@@ -7,6 +7,8 @@ use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::{ConnId, PieceIndex};
 use torrentlab_scenarios::schema::Departure;
 
+use crate::census::Census;
+
 /// Something that happened to a host.
 #[derive(Clone, Debug)]
 pub enum Fact {
@@ -157,7 +159,7 @@ pub struct Ledger {
     /// By piece.
     pub pieces: Vec<PieceAccount>,
     /// Copies of each piece among the hosts present.
-    pub copies: Vec<u32>,
+    pub census: Census,
     /// Hosts present that had everything from the start.
     pub seeds_from_start: u32,
     /// Hosts present that have everything.
@@ -177,10 +179,9 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Accounts for content of so many pieces.
-    pub fn new(pieces: u32) -> Self {
-        let pieces = pieces as usize;
-        Self { pieces: vec![PieceAccount::default(); pieces], copies: vec![0; pieces], ..Self::default() }
+    /// Accounts for content of so many pieces, whose copies are counted in `census`.
+    pub fn new(pieces: u32, census: Census) -> Self {
+        Self { pieces: vec![PieceAccount::default(); pieces as usize], census, ..Self::default() }
     }
 
     /// Opens an account for a host of `class` that will come with `have`.
@@ -260,7 +261,8 @@ impl Ledger {
         change(&mut self.seeds, have.is_full());
         change(&mut self.seeds_from_start, account.seed && have.is_full());
         change(&mut self.bootstrapped, account.initial_pieces == 0 && account.pieces > 0);
-        have.iter().for_each(|piece| change(&mut self.copies[piece.get()], true));
+        let counted = if by > 0 { Census::add } else { Census::take_away };
+        have.iter().for_each(|piece| counted(&self.census, piece));
     }
 
     fn verified(&mut self, now: Instant, host: u32, piece: PieceIndex, have: &Bitfield) {
@@ -278,7 +280,7 @@ impl Ledger {
             self.seeds += 1;
             self.seeds_from_start += u32::from(account.seed);
         }
-        self.copies[piece.get()] += 1;
+        self.census.add(piece);
         let piece = &mut self.pieces[piece.get()];
         piece.first_copy_at.get_or_insert(now);
         piece.last_copy_at = Some(now);
@@ -374,7 +376,7 @@ mod tests {
 
     #[test]
     fn unchoke_time_is_entered_by_the_class_that_gives_and_the_class_that_takes() {
-        let mut ledger = Ledger::new(1);
+        let mut ledger = Ledger::new(1, Census::new(1));
         let none = Bitfield::none(1);
         [0, 1, 1].iter().for_each(|&class| ledger.open(class, &none));
         let mut note = |secs: u64, host, fact| {

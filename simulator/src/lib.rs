@@ -2,6 +2,7 @@
 
 pub mod attendance;
 pub mod build;
+pub mod census;
 pub mod churn;
 pub mod content;
 pub mod disk;
@@ -17,6 +18,7 @@ pub mod registry;
 pub mod run;
 pub mod script;
 pub mod simulation;
+pub mod strategies;
 pub mod swarm;
 pub mod trace;
 pub mod turmoil;

@@ -66,9 +66,10 @@ impl Sampler {
             faults: swarm.faults().count(),
             ..TimelineRow::default()
         };
-        row.set_health(&Health::of(&ledger.copies));
+        let copies = ledger.census.copies();
+        row.set_health(&Health::of(&copies));
         self.rows.push(row);
-        self.availability.sample(now.as_secs_f64(), &ledger.copies);
+        self.availability.sample(now.as_secs_f64(), &copies);
         self.last = new;
     }
 
@@ -88,7 +89,8 @@ impl Sampler {
 
 /// Distributed copies without the hosts that had everything from the start.
 fn without_seeds(ledger: &Ledger) -> f64 {
-    let copies: Vec<u32> = ledger.copies.iter().map(|copies| copies - ledger.seeds_from_start).collect();
+    let copies = ledger.census.copies().into_iter();
+    let copies: Vec<u32> = copies.map(|copies| copies - ledger.seeds_from_start).collect();
     Health::of(&copies).distributed_copies
 }
 
@@ -174,9 +176,9 @@ fn peer_row(name: &str, class: &HostClass, account: &Account, joined: Instant, w
 
 /// A row for each piece.
 pub fn piece_rows(ledger: &Ledger) -> Vec<PieceRow> {
-    let rows = (0u32..).zip(&ledger.pieces).zip(&ledger.copies);
+    let rows = (0u32..).zip(&ledger.pieces).zip(ledger.census.copies());
     let secs = |at: Option<Instant>| at.map(Instant::as_secs_f64);
-    rows.map(|((piece, account), &copies_at_end)| PieceRow {
+    rows.map(|((piece, account), copies_at_end)| PieceRow {
         piece,
         copies_at_end,
         first_copy_s: secs(account.first_copy_at),

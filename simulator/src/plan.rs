@@ -10,6 +10,7 @@ use torrentlab_engine::tracker::server::TrackerConfig;
 use torrentlab_scenarios::Draw;
 use torrentlab_scenarios::schema::{Departure, TrackerProtocol};
 
+use crate::census::Census;
 use crate::churn::draw;
 use crate::content::Content;
 use crate::disk::Disk;
@@ -41,6 +42,8 @@ pub struct SwarmConfig {
     pub seed: u64,
     /// What is shared.
     pub content: Content,
+    /// Copies of each piece in the swarm, counted as the run goes on.
+    pub census: Census,
     /// What all links have in common.
     pub tcp: Tcp,
     /// Latency between two hosts beyond that of their own links, drawn for each pair.

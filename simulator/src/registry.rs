@@ -3,16 +3,32 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use torrentlab_engine::choker::{
-    ChokeView, Choker, Libtorrent, LibtorrentConfig, Slot, Standard, StandardConfig,
-};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use torrentlab_engine::choker::{Choker, StandardConfig};
 use torrentlab_engine::dice::Dice;
 use torrentlab_engine::node::Node;
-use torrentlab_engine::picker::{Picker, Random, RarestFirst, Sequential};
+use torrentlab_engine::picker::Picker;
 use torrentlab_engine::time::Instant;
 use torrentlab_engine::torrent::{Setup, Torrent};
+use torrentlab_engine::units::Geometry;
+use torrentlab_scenarios::Strategy;
 
-/// What a choker is made from.
+use crate::census::Census;
+use crate::strategies;
+
+/// What a picker is made from, beside its parameters.
+#[derive(Clone, Debug)]
+pub struct PickerSetup {
+    /// When its host joins.
+    pub now: Instant,
+    /// The shape of the content.
+    pub geometry: Geometry,
+    /// Copies in the whole swarm, for oracles.
+    pub census: Census,
+}
+
+/// What a choker is made from, beside its parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct ChokerSetup {
     /// When its host joins.
@@ -23,54 +39,86 @@ pub struct ChokerSetup {
     pub seeding_quota: u64,
 }
 
-type MakePicker = Box<dyn Fn() -> Box<dyn Picker> + Send + Sync>;
-type MakeChoker = Box<dyn Fn(&ChokerSetup, &mut Dice) -> Box<dyn Choker> + Send + Sync>;
+/// The parameters of a strategy, as a scenario gives them. Deny unknown fields, and give each a default
+/// (`#[serde(deny_unknown_fields, default)]`).
+pub trait Params: DeserializeOwned + 'static {
+    /// Whether they make sense.
+    ///
+    /// # Errors
+    /// What is wrong with them, and what would be right.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
 
+/// A strategy that has no parameters.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoParams {}
+
+impl Params for NoParams {}
+
+type MakePicker = Box<dyn Fn(&Strategy, &PickerSetup) -> Result<Box<dyn Picker>, String> + Send + Sync>;
+type MakeChoker =
+    Box<dyn Fn(&Strategy, &ChokerSetup, &mut Dice) -> Result<Box<dyn Choker>, String> + Send + Sync>;
+type Check = Box<dyn Fn(&Strategy) -> Result<(), String> + Send + Sync>;
 type MakeNode = Box<dyn Fn(Setup, Instant) -> Box<dyn Node> + Send + Sync>;
 
 /// The strategies that scenarios can name, and the nodes that take the engine's place.
 pub struct Registry {
     nodes: BTreeMap<String, MakeNode>,
-    pickers: BTreeMap<String, MakePicker>,
-    chokers: BTreeMap<String, MakeChoker>,
+    pickers: BTreeMap<String, (Check, MakePicker)>,
+    chokers: BTreeMap<String, (Check, MakeChoker)>,
 }
 
 impl Default for Registry {
-    /// The strategies that the engine ships.
+    /// The strategies that are shipped.
     fn default() -> Self {
         let mut registry =
             Self { nodes: BTreeMap::new(), pickers: BTreeMap::new(), chokers: BTreeMap::new() };
-        registry.register_picker("rarest-first", || Box::new(RarestFirst::default()));
-        registry.register_picker("random", || Box::new(Random));
-        registry.register_picker("sequential", || Box::new(Sequential));
-        registry.register_choker("tit-for-tat", |setup, dice| {
-            Box::new(Standard::new(setup.config, setup.now, dice))
-        });
-        registry.register_choker("libtorrent", |setup, dice| {
-            Box::new(Libtorrent::new(libtorrent(setup), setup.now, dice))
-        });
-        registry.register_choker("nobody", |_, _| Box::new(Nobody));
+        strategies::register(&mut registry);
         registry
     }
 }
 
 impl Registry {
-    /// Adds a picker, or puts it in the place of another of that name.
+    /// Adds a picker without parameters, or puts it in the place of another of that name.
     pub fn register_picker(
         &mut self,
         name: &str,
         make: impl Fn() -> Box<dyn Picker> + Send + Sync + 'static,
     ) {
-        self.pickers.insert(name.to_owned(), Box::new(make));
+        self.register_picker_with(name, move |NoParams {}, _| make());
     }
 
-    /// Adds a choker, or puts it in the place of another of that name.
+    /// Adds a picker with parameters, or puts it in the place of another of that name.
+    pub fn register_picker_with<P: Params>(
+        &mut self,
+        name: &str,
+        make: impl Fn(P, &PickerSetup) -> Box<dyn Picker> + Send + Sync + 'static,
+    ) {
+        let make: MakePicker = Box::new(move |strategy, setup| Ok(make(params(strategy)?, setup)));
+        self.pickers.insert(name.to_owned(), (check::<P>(), make));
+    }
+
+    /// Adds a choker without parameters, or puts it in the place of another of that name.
     pub fn register_choker(
         &mut self,
         name: &str,
         make: impl Fn(&ChokerSetup, &mut Dice) -> Box<dyn Choker> + Send + Sync + 'static,
     ) {
-        self.chokers.insert(name.to_owned(), Box::new(make));
+        self.register_choker_with(name, move |NoParams {}, setup, dice| make(setup, dice));
+    }
+
+    /// Adds a choker with parameters, or puts it in the place of another of that name.
+    pub fn register_choker_with<P: Params>(
+        &mut self,
+        name: &str,
+        make: impl Fn(P, &ChokerSetup, &mut Dice) -> Box<dyn Choker> + Send + Sync + 'static,
+    ) {
+        let make: MakeChoker =
+            Box::new(move |strategy, setup, dice| Ok(make(params(strategy)?, setup, dice)));
+        self.chokers.insert(name.to_owned(), (check::<P>(), make));
     }
 
     /// Runs another node than the engine's on the hosts of `class`: a [`Script`](crate::script::Script), a decorated
@@ -101,15 +149,52 @@ impl Registry {
         self.chokers.keys().map(String::as_str)
     }
 
-    /// A new picker of this name.
-    pub fn picker(&self, name: &str) -> Option<Box<dyn Picker>> {
-        self.pickers.get(name).map(|make| make())
+    /// Whether a scenario may ask for this picker: `None` where there is none of that name.
+    pub fn check_picker(&self, strategy: &Strategy) -> Option<Result<(), String>> {
+        self.pickers.get(strategy.name()).map(|(check, _)| check(strategy))
     }
 
-    /// A new choker of this name.
-    pub fn choker(&self, name: &str, setup: &ChokerSetup, dice: &mut Dice) -> Option<Box<dyn Choker>> {
-        self.chokers.get(name).map(|make| make(setup, dice))
+    /// Whether a scenario may ask for this choker: `None` where there is none of that name.
+    pub fn check_choker(&self, strategy: &Strategy) -> Option<Result<(), String>> {
+        self.chokers.get(strategy.name()).map(|(check, _)| check(strategy))
     }
+
+    /// A new picker.
+    ///
+    /// # Errors
+    /// As [`Registry::check_picker`], in words.
+    pub fn picker(&self, strategy: &Strategy, setup: &PickerSetup) -> Result<Box<dyn Picker>, String> {
+        let (_, make) = self.pickers.get(strategy.name()).ok_or_else(|| unknown(strategy))?;
+        make(strategy, setup)
+    }
+
+    /// A new choker.
+    ///
+    /// # Errors
+    /// As [`Registry::check_choker`], in words.
+    pub fn choker(
+        &self,
+        strategy: &Strategy,
+        setup: &ChokerSetup,
+        dice: &mut Dice,
+    ) -> Result<Box<dyn Choker>, String> {
+        let (_, make) = self.chokers.get(strategy.name()).ok_or_else(|| unknown(strategy))?;
+        make(strategy, setup, dice)
+    }
+}
+
+fn unknown(strategy: &Strategy) -> String {
+    format!("there is no strategy `{}`", strategy.name())
+}
+
+fn params<P: Params>(strategy: &Strategy) -> Result<P, String> {
+    let params: P = strategy.params()?;
+    params.check()?;
+    Ok(params)
+}
+
+fn check<P: Params>() -> Check {
+    Box::new(|strategy| params::<P>(strategy).map(drop))
 }
 
 impl fmt::Debug for Registry {
@@ -118,44 +203,91 @@ impl fmt::Debug for Registry {
     }
 }
 
-fn libtorrent(setup: &ChokerSetup) -> LibtorrentConfig {
-    let StandardConfig { slots, optimistic, rechoke_every, rotate_every } = setup.config;
-    let optimistic_every = rechoke_every * u64::from(rotate_every);
-    LibtorrentConfig { slots, optimistic, rechoke_every, optimistic_every, quota: setup.seeding_quota }
-}
-
-/// Serves nobody: a free rider.
-#[derive(Clone, Copy, Debug)]
-pub struct Nobody;
-
-impl Choker for Nobody {
-    fn decide(&mut self, _: &ChokeView<'_>, _: Instant, _: &mut Dice, _: &mut Vec<Slot>) {}
-
-    fn next_decision(&self) -> Instant {
-        Instant::NEVER
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use torrentlab_engine::picker::Sequential;
+
     use super::*;
+    use crate::strategies::Nobody;
+
+    fn setups() -> (PickerSetup, ChokerSetup, Dice) {
+        let geometry = Geometry::new(1 << 20, 1 << 18).unwrap();
+        (
+            PickerSetup { now: Instant::ZERO, geometry, census: Census::new(4) },
+            ChokerSetup { now: Instant::ZERO, config: StandardConfig::default(), seeding_quota: 0 },
+            Dice::stream(1, ("test", 0, "choker")),
+        )
+    }
 
     #[test]
     fn names_lead_to_strategies_and_others_to_nothing() {
         let mut registry = Registry::default();
-        let setup = ChokerSetup { now: Instant::ZERO, config: StandardConfig::default(), seeding_quota: 0 };
-        let mut dice = Dice::stream(1, ("test", 0, "choker"));
-        for picker in registry.pickers() {
-            assert!(registry.picker(picker).is_some());
+        let (pick, choke, mut dice) = setups();
+        for name in registry.pickers() {
+            let strategy = Strategy::named(name);
+            assert_eq!(registry.check_picker(&strategy), Some(Ok(())), "{name}");
+            assert!(registry.picker(&strategy, &pick).is_ok());
         }
-        assert!(registry.picker("mine").is_none());
+        for name in registry.chokers() {
+            let strategy = Strategy::named(name);
+            assert_eq!(registry.check_choker(&strategy), Some(Ok(())), "{name}");
+            assert!(registry.choker(&strategy, &choke, &mut dice).is_ok());
+        }
+        let mine = Strategy::named("mine");
+        assert_eq!(registry.check_picker(&mine), None);
+        assert!(registry.picker(&mine, &pick).is_err());
         registry.register_picker("mine", || Box::new(Sequential));
-        assert!(registry.picker("mine").is_some());
-        assert!(registry.choker("mine", &setup, &mut dice).is_none());
-        let shipped = registry.choker("tit-for-tat", &setup, &mut dice).unwrap();
+        assert!(registry.picker(&mine, &pick).is_ok());
+        assert!(registry.choker(&mine, &choke, &mut dice).is_err());
+        let standard = Strategy::named("tit-for-tat");
+        let shipped = registry.choker(&standard, &choke, &mut dice).unwrap();
         assert!(shipped.next_decision() < Instant::NEVER);
         registry.register_choker("tit-for-tat", |_, _| Box::new(Nobody));
-        let replaced = registry.choker("tit-for-tat", &setup, &mut dice).unwrap();
+        let replaced = registry.choker(&standard, &choke, &mut dice).unwrap();
         assert_eq!(replaced.next_decision(), Instant::NEVER);
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    struct Half {
+        p: f64,
+    }
+
+    impl Default for Half {
+        fn default() -> Self {
+            Self { p: 0.5 }
+        }
+    }
+
+    impl Params for Half {
+        fn check(&self) -> Result<(), String> {
+            if self.p <= 1.0 { Ok(()) } else { Err(format!("p is {}: write 1 or less", self.p)) }
+        }
+    }
+
+    #[test]
+    fn the_documentation_has_every_strategy() {
+        let page = include_str!("../../docs/reference/strategies.md");
+        let registry = Registry::default();
+        for name in registry.pickers().chain(registry.chokers()) {
+            assert!(page.contains(&format!("\n| `{name}` | ")), "{name} is missing");
+        }
+    }
+
+    #[test]
+    fn parameters_are_checked_by_form_and_by_sense() {
+        let mut registry = Registry::default();
+        registry.register_picker_with("half", |_: Half, _| Box::new(Sequential));
+        let check = |toml: &str| {
+            let text = torrentlab_scenarios::catalogue()[0].text;
+            let sets = [format!("hosts.leecher.picker={toml}")];
+            let read = torrentlab_scenarios::read(text, "first-swarm.toml", &sets).unwrap();
+            registry.check_picker(&read.scenario.hosts["leecher"].picker).unwrap()
+        };
+        assert_eq!(check("half"), Ok(()));
+        assert_eq!(check("{ half = { p = 0.3 } }"), Ok(()));
+        assert_eq!(check("{ half = { p = 3 } }"), Err("p is 3: write 1 or less".to_owned()));
+        assert!(check("{ half = { q = 3 } }").unwrap_err().contains("unknown field `q`"));
+        assert!(check("{ random = { p = 3 } }").unwrap_err().contains("unknown field `p`"));
     }
 }

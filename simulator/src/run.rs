@@ -379,8 +379,8 @@ fn class_infos(scenario: &Scenario, ledger: &Ledger) -> Vec<ClassInfo> {
         .to_owned(),
         up_bytes_per_s: up(class),
         down_bytes_per_s: class.links.down.bytes_per_s(),
-        picker: class.picker.clone(),
-        choker: class.choker.clone(),
+        picker: class.picker.to_string(),
+        choker: class.choker.to_string(),
         initial_pieces: match class.initial_pieces() {
             InitialPieces::None => "none".to_owned(),
             InitialPieces::All => "all".to_owned(),

@@ -1,9 +1,11 @@
 //! Which piece to download next.
 
 mod availability;
+mod most_common;
 mod random;
 mod rarest_first;
 mod sequential;
+mod streaming;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,9 +15,11 @@ use crate::dice::Dice;
 use crate::units::PieceIndex;
 
 pub use availability::Availability;
+pub use most_common::MostCommonFirst;
 pub use random::Random;
 pub use rarest_first::RarestFirst;
 pub use sequential::Sequential;
+pub use streaming::{Inside, Streaming};
 
 /// A policy over pieces. The engine finishes pieces that are under way first ("strict priority", Cohen 2003), tracks
 /// blocks, and runs the endgame; the picker says which pieces to *begin*.

@@ -62,10 +62,10 @@ impl Check<'_> {
     }
 
     fn whom(&self, path: &str, class: &HostClass) -> Checked {
-        for (field, name) in [("picker", &class.picker), ("choker", &class.choker)] {
+        for (field, strategy) in [("picker", &class.picker), ("choker", &class.choker)] {
             let at = format!("{path}.{field}");
             self.require(
-                !name.is_empty(),
+                !strategy.name().is_empty(),
                 &at,
                 format!("`{field}` is empty"),
                 "name a strategy, or leave it out",

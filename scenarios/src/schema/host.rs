@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::churn::{Arrival, Leave, Session};
 use crate::draw::{Draw, InitialPieces, Slots, Stay};
+use crate::strategy::Strategy;
 use crate::units::{Percent, Rate, Size, Span};
 
 /// A class of hosts that are alike.
@@ -24,14 +25,14 @@ pub struct HostClass {
     /// What they have when they first join. Without it, a seed has everything and the others have nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pieces: Option<InitialPieces>,
-    /// Which piece they ask for next, by the strategy's name.
+    /// Which piece they ask for next.
     #[serde(default = "rarest_first")]
-    pub picker: String,
-    /// Whom they unchoke, by the strategy's name. `"tit-for-tat"` is so while they download; once they have
+    pub picker: Strategy,
+    /// Whom they unchoke. `"tit-for-tat"` is so while they download; once they have
     /// everything it serves by upload rate, with rotation. `"libtorrent"` is that client's: the same while they
     /// download, but nobody loses a slot that nobody else earned, and round robin by `limits.seeding_quota` after it.
     #[serde(default = "tit_for_tat")]
-    pub choker: String,
+    pub choker: Strategy,
     /// Whom they connect to. `"seeds"` makes a client of a client–server system of them: they ask the seeds alone
     /// and upload to nobody.
     #[serde(default)]
@@ -293,12 +294,12 @@ impl HostClass {
     }
 }
 
-fn rarest_first() -> String {
-    "rarest-first".to_owned()
+fn rarest_first() -> Strategy {
+    Strategy::named("rarest-first")
 }
 
-fn tit_for_tat() -> String {
-    "tit-for-tat".to_owned()
+fn tit_for_tat() -> Strategy {
+    Strategy::named("tit-for-tat")
 }
 
 fn yes() -> bool {

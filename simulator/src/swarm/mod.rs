@@ -123,7 +123,7 @@ impl<'c> Swarm<'c> {
             net: Network::new(config.tcp),
             hosts: Vec::new(),
             tracker: TrackerHost::new(&config),
-            ledger: Ledger::new(config.content.geometry().pieces()),
+            ledger: Ledger::new(config.content.geometry().pieces(), config.census.clone()),
             trace: Trace::new(config.detail.clone()),
             now: Instant::ZERO,
             events: 0,

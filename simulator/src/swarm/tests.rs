@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::*;
+use crate::census::Census;
 use crate::content::Content;
 use crate::link::{Links, Tcp};
 use crate::plan::addr_of;
@@ -78,6 +79,7 @@ fn seen(how: Departure) -> Vec<(f64, String)> {
     let config = SwarmConfig {
         seed: 1,
         content: Content::Synthetic(Geometry::new(1 << 20, 1 << 18).unwrap()),
+        census: Census::new(4),
         tcp: Tcp { mss: 1460, header: 40, segments_per_ack: 0, initial_window: 10, head_of_line: true },
         pair_latency: Draw::Fixed(Span::ZERO),
         tracker: TrackerConfig::default(),

@@ -158,7 +158,7 @@ impl<'c> Swarm<'c> {
         builder.rng_seed(config.seed).simulation_duration(FOR_EVER);
         let (detail, seed) = (config.detail.clone(), config.seed);
         let books = Books::new(Pages {
-            ledger: Ledger::new(geometry.pieces()),
+            ledger: Ledger::new(geometry.pieces(), config.census.clone()),
             trace: Trace::new(detail),
             attendance: Attendance::new(seed, classes),
             have: Vec::new(),
