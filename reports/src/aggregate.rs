@@ -95,9 +95,15 @@ impl Aggregate {
 /// What the names of the medians of classes begin with.
 const CLASS_P50: &str = "class_p50_s.";
 
+/// Figures of those who watch.
+const WATCHING: [&str; 4] = ["startup_p50_s", "stalls_mean", "stalled_mean_s", "late_share_mean"];
+
 /// The figures of one run by name, in the order of `summary.json`, those of classes last.
 pub(crate) fn figures(summary: &Summary) -> Vec<(String, Option<f64>)> {
-    let common = common_figures(summary).into_iter().map(|(name, value)| (name.to_owned(), value));
+    let watched = summary.late_share_mean.is_some();
+    let common = common_figures(summary).into_iter();
+    let common = common.filter(|(name, _)| watched || !WATCHING.contains(name));
+    let common = common.map(|(name, value)| (name.to_owned(), value));
     let classes = summary.class_p50_s.iter().map(|(class, p50_s)| (format!("{CLASS_P50}{class}"), *p50_s));
     common.chain(classes).collect()
 }
@@ -137,6 +143,10 @@ pub(crate) fn common_figures(summary: &Summary) -> Vec<(&'static str, Option<f64
         ("distributed_copies_min", summary.distributed_copies_min),
         ("bootstrap_p50_s", summary.bootstrap_p50_s),
         ("sources_p50", summary.sources_p50),
+        ("startup_p50_s", summary.startup_p50_s),
+        ("stalls_mean", summary.stalls_mean),
+        ("stalled_mean_s", summary.stalled_mean_s),
+        ("late_share_mean", summary.late_share_mean),
         ("simulated_s", Some(summary.simulated_s)),
         ("events", whole(summary.events)),
     ]

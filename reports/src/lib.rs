@@ -8,6 +8,7 @@ mod aggregate;
 pub mod bound;
 mod claim;
 mod html;
+pub mod playback;
 pub mod plots;
 pub mod record;
 mod report;

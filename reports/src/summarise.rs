@@ -53,6 +53,10 @@ pub fn summarise(info: &RunInfo, peers: &[PeerRow], timeline: &[TimelineRow]) ->
         distributed_copies_min: round(distributed_copies_min(timeline)),
         bootstrap_p50_s: round(median(&eligible, |peer| peer.bootstrap_s, eligible.len())),
         sources_p50: round(median(&eligible, |peer| peer.completed_s.and(peer.sources), completed)),
+        startup_p50_s: round(startup(&eligible)),
+        stalls_mean: round(stats::mean(&observed(&eligible, |peer| peer.stalls.map(f64::from)))),
+        stalled_mean_s: round(stats::mean(&observed(&eligible, |peer| peer.stalled_s))),
+        late_share_mean: round(stats::mean(&observed(&eligible, |peer| peer.late_share))),
         unchoking_s: unchoking(info),
         simulated_s: rounded(info.simulated_s),
         events: info.events,
@@ -97,6 +101,12 @@ fn observed(peers: &[&PeerRow], value: impl Fn(&PeerRow) -> Option<f64>) -> Vec<
 
 fn median(peers: &[&PeerRow], value: impl Fn(&PeerRow) -> Option<f64>, population: usize) -> Option<f64> {
     stats::quantile(&observed(peers, value), population, 0.5)
+}
+
+/// The median among those who watched; who never saw anything counts as later than all.
+fn startup(peers: &[&PeerRow]) -> Option<f64> {
+    let watched: Vec<&PeerRow> = peers.iter().copied().filter(|peer| peer.late_share.is_some()).collect();
+    median(&watched, |peer| peer.startup_s, watched.len())
 }
 
 /// The median download time of each class among its own hosts.

@@ -120,6 +120,28 @@ pub fn summary_lines(summary: &Summary) -> Vec<Line> {
         ),
         line("simulated", simulated(summary), "length of the run in its own time"),
     ];
+    if summary.late_share_mean.is_some() {
+        let watching = [
+            line(
+                "playback begins, median",
+                seconds(summary.startup_p50_s),
+                "from joining until the first pieces are there, without a gap",
+            ),
+            line(
+                "stalls of a viewer, mean",
+                plain(summary.stalls_mean),
+                "how often playback stood still, waiting for a piece",
+            ),
+            line("stood still, mean", seconds(summary.stalled_mean_s), "for how long, all stalls together"),
+            line(
+                "pieces too late, mean",
+                percent(summary.late_share_mean),
+                "not there when a player that never waits would have played them",
+            ),
+        ];
+        let before_simulated = lines.len() - 1;
+        lines.splice(before_simulated..before_simulated, watching);
+    }
     // One class alone has the median of all.
     if summary.class_p50_s.len() > 1 {
         let classes = summary.class_p50_s.iter().map(|(class, p50_s)| {

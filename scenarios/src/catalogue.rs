@@ -50,6 +50,7 @@ const FILES: &[(&str, &str)] = files![
     "nat-share",
     "stalling-peer",
     "polluter",
+    "watching",
     "growth",
     "bharambe-2006",
     "real-swarm-a",

@@ -254,7 +254,8 @@ mod tests {
             dice: Dice::stream(1, ("host", 0, "jitter")),
         };
         let (latency, have) = (Duration::ZERO, Bitfield::none(4));
-        let plan = HostPlan { class: 0, index: 0, links, latency, have, disk: None, arrival: at(5) };
+        let plan =
+            HostPlan { class: 0, index: 0, links, latency, have, disk: None, watches: false, arrival: at(5) };
         assert_eq!(attendance.add(&plan), Some(at(5)));
         assert_eq!((attendance.to_come(), attendance.unfinished()), (1, 1));
         attendance

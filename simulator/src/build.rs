@@ -22,6 +22,7 @@ use crate::disk::{Disk, DiskConfig};
 use crate::fault::{self, PlannedFault};
 use crate::link::{Links, Tcp};
 use crate::plan::{Cast, Class, HostPlan, Plan, SwarmConfig};
+use crate::player::Player;
 use crate::registry::{ChokerSetup, PickerSetup, Registry};
 use crate::strategies::Nobody;
 use crate::trace::Detail;
@@ -141,7 +142,7 @@ fn check_strategies(class_name: &str, class: &HostClass, registry: &Registry) ->
             Some(Ok(())) => Ok(()),
             Some(Err(what)) => {
                 let below = strategy.params_path().map_or_else(String::new, |below| format!(".{below}"));
-                let what = format!("the parameters of `{name}` do not do: {what}");
+                let what = format!("`{name}` cannot be had so: {what}");
                 let hint = "docs/reference/strategies.md has all parameters";
                 Err(BuildError::new(path + &below, what, hint))
             }
@@ -152,7 +153,12 @@ fn check_strategies(class_name: &str, class: &HostClass, registry: &Registry) ->
         }
     };
     let (picker, choker) = (&class.picker, &class.choker);
-    check("picker", picker, registry.check_picker(picker), registry.pickers().collect())?;
+    check(
+        "picker",
+        picker,
+        registry.check_picker(picker, class.playback.is_some()),
+        registry.pickers().collect(),
+    )?;
     check("choker", choker, registry.check_choker(choker), registry.chokers().collect())
 }
 
@@ -184,6 +190,7 @@ fn plan(
         latency: draw(links.latency, &mut dice("latency")),
         have: initial_pieces(&class.initial_pieces(), pieces, || dice("pieces")),
         disk: class.disk.as_ref().map(|spec| Disk::new(disk(spec), dice("disk"))),
+        watches: class.playback.is_some(),
         arrival,
     }
 }
@@ -275,7 +282,8 @@ impl Cast for Torrents<'_> {
         let (name, class, index) = self.hosts[host as usize];
         let mut dice = Streams::new(self.seed, name, u64::from(index) | u64::from(session) << 32);
         let choker = self.choker(class, now, &mut dice.choker);
-        let pick = PickerSetup { now, geometry: self.geometry, census: self.census.clone() };
+        let player = class.playback.map(|playback| Player::of(self.scenario, &playback));
+        let pick = PickerSetup { now, geometry: self.geometry, census: self.census.clone(), player };
         let picker = self.registry.picker(&class.picker, &pick).expect("strategies are checked before");
         let setup = Setup {
             info_hash: self.info_hash,

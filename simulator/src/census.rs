@@ -71,6 +71,7 @@ impl Picker for GlobalRarestFirst {
 mod tests {
     use torrentlab_engine::bitfield::Bitfield;
     use torrentlab_engine::picker::Availability;
+    use torrentlab_engine::time::Instant;
 
     use super::*;
 
@@ -89,7 +90,7 @@ mod tests {
         neighbour.insert(PieceIndex(1));
         availability.add_peer(&neighbour);
         let (have, all) = (Bitfield::none(3), Bitfield::all(3));
-        let view = SwarmView { have: &have, availability: &availability };
+        let view = SwarmView { have: &have, availability: &availability, now: Instant::ZERO };
         let peer = PeerView { addr: ([10, 0, 0, 1], 1).into(), has: &all, rate_down: 0 };
         let mut out = Vec::new();
         GlobalRarestFirst::new(census).pick(&view, &peer, 2, &mut dice, &mut out);

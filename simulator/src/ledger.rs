@@ -119,6 +119,8 @@ pub struct Account {
     pub wasted: u64,
     /// Pieces that failed their check.
     pub hash_failures: u64,
+    /// When each piece was there, in that order, for a host on which somebody watches.
+    pub watched: Option<Vec<(PieceIndex, Instant)>>,
     /// Time for which others unchoked it.
     pub unchoked: Duration,
     /// Time for which it unchoked others.
@@ -184,10 +186,18 @@ impl Ledger {
         Self { pieces: vec![PieceAccount::default(); pieces as usize], census, ..Self::default() }
     }
 
-    /// Opens an account for a host of `class` that will come with `have`.
-    pub fn open(&mut self, class: u16, have: &Bitfield) {
+    /// Opens an account for a host of `class` that will come with `have`, and on which somebody `watches` or not.
+    pub fn open(&mut self, class: u16, have: &Bitfield, watches: bool) {
         let (pieces, seed) = (have.count(), have.is_full());
-        self.hosts.push(Account { class, seed, pieces, initial_pieces: pieces, ..Account::default() });
+        let watched = watches.then(|| have.iter().map(|piece| (piece, Instant::ZERO)).collect());
+        self.hosts.push(Account {
+            class,
+            seed,
+            pieces,
+            initial_pieces: pieces,
+            watched,
+            ..Account::default()
+        });
     }
 
     /// Hosts present that lack a piece.
@@ -270,6 +280,9 @@ impl Ledger {
         account.pieces = have.count();
         account.first_piece_at.get_or_insert(now);
         account.last_pieces_at = [account.last_pieces_at[1], Some(now)];
+        if let Some(watched) = &mut account.watched {
+            watched.push((piece, now));
+        }
         self.bootstrapped += u32::from(account.initial_pieces == 0 && account.pieces == 1);
         if have.is_full() {
             // Who lost everything completes again, and counts once.
@@ -378,7 +391,7 @@ mod tests {
     fn unchoke_time_is_entered_by_the_class_that_gives_and_the_class_that_takes() {
         let mut ledger = Ledger::new(1, Census::new(1));
         let none = Bitfield::none(1);
-        [0, 1, 1].iter().for_each(|&class| ledger.open(class, &none));
+        [0, 1, 1].iter().for_each(|&class| ledger.open(class, &none, false));
         let mut note = |secs: u64, host, fact| {
             ledger.note(Instant::ZERO + Duration::from_secs(secs), host, &none, &fact);
         };

@@ -13,6 +13,7 @@ pub mod mutant;
 pub mod observe;
 pub mod paths;
 pub mod plan;
+pub mod player;
 pub mod queue;
 pub mod registry;
 pub mod run;

@@ -1,6 +1,7 @@
 //! From what is known of a swarm to the rows of a record.
 
 use torrentlab_engine::time::{Duration, Instant};
+use torrentlab_reports::playback::play;
 use torrentlab_reports::record::{
     AvailabilitySampler, Departure, FaultRow, PeerRow, PieceRow, Role, TimelineRow,
 };
@@ -10,6 +11,7 @@ use torrentlab_scenarios::schema::{self, Behaviour, HostClass};
 
 use crate::fault::{FaultPlan, Hits, PlannedFault, Side};
 use crate::ledger::{Account, Ledger};
+use crate::player::Player;
 use crate::simulation::Simulation;
 
 /// Takes samples of a swarm at equal steps of time.
@@ -115,11 +117,29 @@ pub fn peer_rows(
             row.host = format!("{name}-{index}");
             let lacks = account.present && !account.seed && account.completed_at.is_none();
             row.stalled = lacks && swarm.now().since(account.progress_at) >= stall_after;
+            watch(scenario, class, account, swarm.now(), &mut row);
             rows.push((joined, row));
         }
     }
     rows.sort_by_key(|&(joined, _)| joined);
     rows.into_iter().map(|(_, row)| row).collect()
+}
+
+/// What somebody saw who watched, until the host left or the run ended.
+fn watch(scenario: &Scenario, class: &HostClass, account: &Account, end: Instant, row: &mut PeerRow) {
+    let (Some(spec), Some(watched)) = (class.playback, &account.watched) else { return };
+    let mut came_s = vec![None; scenario.pieces() as usize];
+    for &(piece, at) in watched {
+        came_s[piece.get()].get_or_insert(at.as_secs_f64());
+    }
+    let end_s = account.left_at.unwrap_or(end).as_secs_f64();
+    let player = Player::of(scenario, &spec);
+    let piece_s = player.piece_time.as_secs_f64();
+    let playback = play(&came_s, piece_s, player.buffer as usize, row.joined_s, end_s);
+    row.startup_s = playback.startup_s;
+    row.stalls = Some(playback.stalls);
+    row.stalled_s = Some(playback.stalled_s);
+    row.late_share = Some(playback.late_share);
 }
 
 fn peer_row(name: &str, class: &HostClass, account: &Account, joined: Instant, wire: (u64, u64)) -> PeerRow {

@@ -105,6 +105,8 @@ pub struct HostPlan {
     pub have: Bitfield,
     /// Its disk, without what it comes with; `None` for one that costs nothing.
     pub disk: Option<Disk>,
+    /// Whether somebody watches what comes.
+    pub watches: bool,
     /// When it first comes; [`Instant::NEVER`] if it does not.
     pub arrival: Instant,
 }

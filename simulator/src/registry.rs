@@ -15,6 +15,7 @@ use torrentlab_engine::units::Geometry;
 use torrentlab_scenarios::Strategy;
 
 use crate::census::Census;
+use crate::player::Player;
 use crate::strategies;
 
 /// What a picker is made from, beside its parameters.
@@ -26,6 +27,8 @@ pub struct PickerSetup {
     pub geometry: Geometry,
     /// Copies in the whole swarm, for oracles.
     pub census: Census,
+    /// Who watches what comes, if anybody does.
+    pub player: Option<Player>,
 }
 
 /// What a choker is made from, beside its parameters.
@@ -42,6 +45,9 @@ pub struct ChokerSetup {
 /// The parameters of a strategy, as a scenario gives them. Deny unknown fields, and give each a default
 /// (`#[serde(deny_unknown_fields, default)]`).
 pub trait Params: DeserializeOwned + 'static {
+    /// Whether the strategy is for hosts on which somebody watches (`hosts.<class>.playback`), and for no others.
+    const NEEDS_PLAYER: bool = false;
+
     /// Whether they make sense.
     ///
     /// # Errors
@@ -61,7 +67,7 @@ impl Params for NoParams {}
 type MakePicker = Box<dyn Fn(&Strategy, &PickerSetup) -> Result<Box<dyn Picker>, String> + Send + Sync>;
 type MakeChoker =
     Box<dyn Fn(&Strategy, &ChokerSetup, &mut Dice) -> Result<Box<dyn Choker>, String> + Send + Sync>;
-type Check = Box<dyn Fn(&Strategy) -> Result<(), String> + Send + Sync>;
+type Check = Box<dyn Fn(&Strategy, bool) -> Result<(), String> + Send + Sync>;
 type MakeNode = Box<dyn Fn(Setup, Instant) -> Box<dyn Node> + Send + Sync>;
 
 /// The strategies that scenarios can name, and the nodes that take the engine's place.
@@ -149,14 +155,15 @@ impl Registry {
         self.chokers.keys().map(String::as_str)
     }
 
-    /// Whether a scenario may ask for this picker: `None` where there is none of that name.
-    pub fn check_picker(&self, strategy: &Strategy) -> Option<Result<(), String>> {
-        self.pickers.get(strategy.name()).map(|(check, _)| check(strategy))
+    /// Whether a scenario may ask for this picker, for hosts on which somebody watches or not: `None` where there is none
+    /// of that name.
+    pub fn check_picker(&self, strategy: &Strategy, has_player: bool) -> Option<Result<(), String>> {
+        self.pickers.get(strategy.name()).map(|(check, _)| check(strategy, has_player))
     }
 
     /// Whether a scenario may ask for this choker: `None` where there is none of that name.
     pub fn check_choker(&self, strategy: &Strategy) -> Option<Result<(), String>> {
-        self.chokers.get(strategy.name()).map(|(check, _)| check(strategy))
+        self.chokers.get(strategy.name()).map(|(check, _)| check(strategy, true))
     }
 
     /// A new picker.
@@ -194,7 +201,14 @@ fn params<P: Params>(strategy: &Strategy) -> Result<P, String> {
 }
 
 fn check<P: Params>() -> Check {
-    Box::new(|strategy| params::<P>(strategy).map(drop))
+    Box::new(|strategy, has_player| {
+        if P::NEEDS_PLAYER && !has_player {
+            return Err(
+                "nobody watches: add `playback` to the class, as in playback.rate = \"1 Mbit/s\"".to_owned()
+            );
+        }
+        params::<P>(strategy).map(drop)
+    })
 }
 
 impl fmt::Debug for Registry {
@@ -206,14 +220,16 @@ impl fmt::Debug for Registry {
 #[cfg(test)]
 mod tests {
     use torrentlab_engine::picker::Sequential;
+    use torrentlab_engine::time::Duration;
 
     use super::*;
     use crate::strategies::Nobody;
 
     fn setups() -> (PickerSetup, ChokerSetup, Dice) {
         let geometry = Geometry::new(1 << 20, 1 << 18).unwrap();
+        let player = Some(Player { piece_time: Duration::from_secs(1), buffer: 1 });
         (
-            PickerSetup { now: Instant::ZERO, geometry, census: Census::new(4) },
+            PickerSetup { now: Instant::ZERO, geometry, census: Census::new(4), player },
             ChokerSetup { now: Instant::ZERO, config: StandardConfig::default(), seeding_quota: 0 },
             Dice::stream(1, ("test", 0, "choker")),
         )
@@ -225,7 +241,7 @@ mod tests {
         let (pick, choke, mut dice) = setups();
         for name in registry.pickers() {
             let strategy = Strategy::named(name);
-            assert_eq!(registry.check_picker(&strategy), Some(Ok(())), "{name}");
+            assert_eq!(registry.check_picker(&strategy, true), Some(Ok(())), "{name}");
             assert!(registry.picker(&strategy, &pick).is_ok());
         }
         for name in registry.chokers() {
@@ -234,7 +250,7 @@ mod tests {
             assert!(registry.choker(&strategy, &choke, &mut dice).is_ok());
         }
         let mine = Strategy::named("mine");
-        assert_eq!(registry.check_picker(&mine), None);
+        assert_eq!(registry.check_picker(&mine, true), None);
         assert!(registry.picker(&mine, &pick).is_err());
         registry.register_picker("mine", || Box::new(Sequential));
         assert!(registry.picker(&mine, &pick).is_ok());
@@ -282,12 +298,13 @@ mod tests {
             let text = torrentlab_scenarios::catalogue()[0].text;
             let sets = [format!("hosts.leecher.picker={toml}")];
             let read = torrentlab_scenarios::read(text, "first-swarm.toml", &sets).unwrap();
-            registry.check_picker(&read.scenario.hosts["leecher"].picker).unwrap()
+            registry.check_picker(&read.scenario.hosts["leecher"].picker, false).unwrap()
         };
         assert_eq!(check("half"), Ok(()));
         assert_eq!(check("{ half = { p = 0.3 } }"), Ok(()));
         assert_eq!(check("{ half = { p = 3 } }"), Err("p is 3: write 1 or less".to_owned()));
         assert!(check("{ half = { q = 3 } }").unwrap_err().contains("unknown field `q`"));
         assert!(check("{ random = { p = 3 } }").unwrap_err().contains("unknown field `p`"));
+        assert!(check("deadline").unwrap_err().contains("nobody watches"));
     }
 }

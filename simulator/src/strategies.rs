@@ -5,8 +5,11 @@ use torrentlab_engine::choker::{
     ChokeView, Choker, Libtorrent, LibtorrentConfig, Slot, Standard, StandardConfig,
 };
 use torrentlab_engine::dice::Dice;
-use torrentlab_engine::picker::{Inside, MostCommonFirst, Random, RarestFirst, Sequential, Streaming};
-use torrentlab_engine::time::Instant;
+use torrentlab_engine::picker::{
+    Deadline, Inside, MostCommonFirst, Random, RarestFirst, Sequential, Streaming,
+};
+use torrentlab_engine::time::{Duration, Instant};
+use torrentlab_scenarios::units::Span;
 
 use crate::census::GlobalRarestFirst;
 use crate::registry::{ChokerSetup, NoParams, Params, Registry};
@@ -23,6 +26,11 @@ pub(crate) fn register(registry: &mut Registry) {
     });
     registry.register_picker_with("streaming", |params: StreamingParams, setup| {
         Box::new(params.picker(setup.geometry.pieces()))
+    });
+    registry.register_picker_with("deadline", |params: DeadlineParams, setup| {
+        let player = setup.player.expect("it is checked that somebody watches");
+        let ahead = Duration::from_nanos(params.ahead.as_nanos());
+        Box::new(Deadline::new(player.piece_time, player.buffer, ahead))
     });
     registry
         .register_choker("tit-for-tat", |setup, dice| Box::new(Standard::new(setup.config, setup.now, dice)));
@@ -97,6 +105,24 @@ impl Params for StreamingParams {
             _ => Ok(()),
         }
     }
+}
+
+/// The parameters of `deadline`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DeadlineParams {
+    /// What is played within this time is urgent.
+    ahead: Span,
+}
+
+impl Default for DeadlineParams {
+    fn default() -> Self {
+        Self { ahead: Span::from_secs(10) }
+    }
+}
+
+impl Params for DeadlineParams {
+    const NEEDS_PLAYER: bool = true;
 }
 
 fn libtorrent(setup: &ChokerSetup) -> LibtorrentConfig {

@@ -1,6 +1,7 @@
 //! Which piece to download next.
 
 mod availability;
+mod deadline;
 mod most_common;
 mod random;
 mod rarest_first;
@@ -12,9 +13,11 @@ use std::net::SocketAddr;
 
 use crate::bitfield::Bitfield;
 use crate::dice::Dice;
+use crate::time::Instant;
 use crate::units::PieceIndex;
 
 pub use availability::Availability;
+pub use deadline::Deadline;
 pub use most_common::MostCommonFirst;
 pub use random::Random;
 pub use rarest_first::RarestFirst;
@@ -69,6 +72,8 @@ pub struct SwarmView<'a> {
     pub have: &'a Bitfield,
     /// How many peers have each piece, and which pieces are open.
     pub availability: &'a Availability,
+    /// The time.
+    pub now: Instant,
 }
 
 /// A peer with no more pieces than this has its pieces gone through one by one, rather than the open ones.
@@ -139,7 +144,7 @@ mod tests {
         }
 
         fn pick(&self, picker: &mut dyn Picker, want: usize, dice: &mut Dice) -> Vec<PieceIndex> {
-            let view = SwarmView { have: &self.have, availability: &self.availability };
+            let view = SwarmView { have: &self.have, availability: &self.availability, now: Instant::ZERO };
             let addr = SocketAddr::from(([10, 0, 0, 1], 6881));
             let peer = PeerView { addr, has: &self.peer, rate_down: 0 };
             let mut out = Vec::new();

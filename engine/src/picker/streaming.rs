@@ -47,9 +47,7 @@ impl Picker for Streaming {
         // Behind the last piece of the window; begun pieces are in it too, since they are still missing.
         let last = pieces.filter(missing).take(self.window as usize).last();
         let is_inside = |piece: PieceIndex| last.is_some_and(|last| piece <= last);
-        let mut ranked: Vec<PieceIndex> = Vec::new();
-        RarestFirst { random_first: 0 }.pick(view, peer, usize::MAX, dice, &mut ranked);
-        let (mut inside, behind): (Vec<_>, Vec<_>) = ranked.into_iter().partition(|&piece| is_inside(piece));
+        let (mut inside, behind) = rarest_first_apart(view, peer, dice, is_inside);
         if self.inside == Inside::InOrder {
             inside.sort_unstable();
         }
@@ -65,6 +63,18 @@ impl Picker for Streaming {
             out.push(piece);
         }
     }
+}
+
+/// The open pieces that the peer has, rarest first: those that are urgent, and the others.
+pub(super) fn rarest_first_apart(
+    view: &SwarmView<'_>,
+    peer: &PeerView<'_>,
+    dice: &mut Dice,
+    is_urgent: impl Fn(PieceIndex) -> bool,
+) -> (Vec<PieceIndex>, Vec<PieceIndex>) {
+    let mut ranked = Vec::new();
+    RarestFirst { random_first: 0 }.pick(view, peer, usize::MAX, dice, &mut ranked);
+    ranked.into_iter().partition(|&piece| is_urgent(piece))
 }
 
 #[cfg(test)]

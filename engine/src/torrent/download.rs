@@ -210,7 +210,7 @@ impl Torrent {
             if picks.len() < want {
                 let view = PeerView { addr: peer.addr, has: &peer.has, rate_down: peer.down.rate(now) };
                 self.picker.pick(
-                    &self.pieces.view(),
+                    &self.pieces.view(now),
                     &view,
                     want - picks.len(),
                     &mut self.dice.picker,

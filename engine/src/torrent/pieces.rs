@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use crate::bitfield::Bitfield;
 use crate::dice::Dice;
 use crate::picker::{Availability, SwarmView};
+use crate::time::Instant;
 use crate::units::{BLOCK_LEN, Block, ConnId, Geometry, PieceIndex};
 
 /// Failed downloads of one piece that are remembered; beyond that the oldest is forgotten.
@@ -92,8 +93,8 @@ impl Pieces {
         }
     }
 
-    pub fn view(&self) -> SwarmView<'_> {
-        SwarmView { have: &self.have, availability: &self.availability }
+    pub fn view(&self, now: Instant) -> SwarmView<'_> {
+        SwarmView { have: &self.have, availability: &self.availability, now }
     }
 
     /// Bytes that are not there and checked.

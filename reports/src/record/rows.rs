@@ -108,6 +108,17 @@ pub struct PeerRow {
     /// ([`crate::stats::effective_sources`]).
     #[serde(with = "decimal::option")]
     pub sources: Option<f64>,
+    /// From joining until playback began; `None` if it never did, or nobody watched ([`crate::playback`]).
+    #[serde(with = "decimal::option")]
+    pub startup_s: Option<f64>,
+    /// How often playback stood still; `None` if nobody watched.
+    pub stalls: Option<u32>,
+    /// For how long, all together.
+    #[serde(with = "decimal::option")]
+    pub stalled_s: Option<f64>,
+    /// The share of the pieces that came too late for a player that never waits.
+    #[serde(with = "decimal::option")]
+    pub late_share: Option<f64>,
 }
 
 impl PeerRow {

@@ -79,6 +79,18 @@ pub struct Summary {
     pub bootstrap_p50_s: Option<f64>,
     /// Median effective number of sources over the hosts that completed.
     pub sources_p50: Option<f64>,
+    /// Of those who watched: the median time from joining until playback began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup_p50_s: Option<f64>,
+    /// Mean number of times that playback stood still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stalls_mean: Option<f64>,
+    /// Mean time for which it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stalled_mean_s: Option<f64>,
+    /// Mean share of the pieces that came too late for a player that never waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_share_mean: Option<f64>,
     /// Time for which hosts of a class unchoked hosts of another, or of their own, summed over connections: by the class
     /// that gave the slots, then by the one that got them. What is absent is 0.
     pub unchoking_s: BTreeMap<String, BTreeMap<String, f64>>,

@@ -21,6 +21,13 @@ impl Check<'_> {
             self.disk(&format!("{path}.disk"), disk)?;
         }
         self.limits(&format!("{path}.limits"), &class.limits)?;
+        if let Some(playback) = &class.playback {
+            let at = format!("{path}.playback.rate");
+            self.flows(playback.rate, &at, "write a rate such as \"1 Mbit/s\"")?;
+            let known = playback.rate.bytes_per_s().is_some();
+            let hint = "write the bit rate of what is watched, such as \"1 Mbit/s\"";
+            self.require(known, &at, "nothing is played at an unlimited rate", hint)?;
+        }
         self.churn(path, class)
     }
 

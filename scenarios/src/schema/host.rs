@@ -54,6 +54,9 @@ pub struct HostClass {
     /// leaves the queue when its block is read.
     #[serde(default = "yes")]
     pub take_back: bool,
+    /// What they watch while it comes. Without it, nobody watches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playback: Option<Playback>,
     /// Their access links: the wire.
     pub links: Links,
     /// Their disk. Without it, what they store is there at once and never lost.
@@ -109,6 +112,18 @@ pub enum Peers {
     Anyone,
     /// Hosts of classes whose behaviour is `"seed"`, and nobody else.
     Seeds,
+}
+
+/// A player that plays the content from its beginning, piece by piece, as its host downloads it. It waits for a piece that
+/// is late, and goes on as soon as it has come.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Playback {
+    /// How fast the content is played.
+    pub rate: Rate,
+    /// Playback begins when so much is there, from the beginning on without a gap.
+    #[serde(default = "five_seconds")]
+    pub buffer: Span,
 }
 
 /// The access links of a host. Rates are in bytes on the wire, headers included.
@@ -292,6 +307,10 @@ impl HostClass {
             (None, _) => InitialPieces::None,
         }
     }
+}
+
+fn five_seconds() -> Span {
+    Span::from_secs(5)
 }
 
 fn rarest_first() -> Strategy {

@@ -14,7 +14,7 @@ pub use churn::{Arrival, Decay, Departure, FlashCrowd, Leave, Session, Steady, T
 pub use fault::{
     Corrupt, Disk, Fault, FaultKind, RandomFault, RandomFaults, RateChange, Restart, WrongAnswer,
 };
-pub use host::{Behaviour, EndgameFrom, HostClass, HostDisk, Limits, Links, Peers};
+pub use host::{Behaviour, EndgameFrom, HostClass, HostDisk, Limits, Links, Peers, Playback};
 pub use world::{Content, Network, Record, Swarm, Tracker, TrackerProtocol};
 
 use crate::bounds::Bounds;

@@ -143,7 +143,7 @@ impl<'c> Swarm<'c> {
         let arrival = self.attendance.add(&plan);
         let rates = (plan.links.up, plan.links.down);
         let host = self.net.add_host(plan.links);
-        self.ledger.open(plan.class, &plan.have);
+        self.ledger.open(plan.class, &plan.have, plan.watches);
         let disk = plan.disk.map(|mut disk| {
             disk.preload(&plan.have, self.config.content.geometry());
             Box::new(HostDisk::new(disk))

@@ -115,6 +115,7 @@ fn seen(how: Departure) -> Vec<(f64, String)> {
         latency: Duration::from_millis(25),
         have: Bitfield::none(4),
         disk: None,
+        watches: false,
         arrival: Instant::ZERO,
     };
     let mut swarm = Swarm::new(Plan {

@@ -206,7 +206,7 @@ impl<'c> Swarm<'c> {
         if let Some(at) = pages.attendance.add(&plan) {
             self.agenda.push(at, Event::Join(host));
         }
-        pages.ledger.open(plan.class, &plan.have);
+        pages.ledger.open(plan.class, &plan.have, plan.watches);
         let disk = plan.disk.or_else(|| self.free_disk(host));
         self.hosts.push(Host {
             store: Arc::new(Store::new(Arc::clone(original), &plan.have, disk.clone())),
