@@ -282,6 +282,10 @@ impl Trouble {
         match self {
             Self::Kept(failure) => failure,
             Self::Corrupt(hosts) => defect(format!("the content of {hosts} hosts differs from the original")),
+            Self::Run(RunError::Strategy(what)) => {
+                let hint = format!("mend the strategy, and replay it with `{}`", args.replay(seed));
+                Failure::failed(anyhow!("seed {seed}: the strategy failed: {what}"), hint)
+            }
             Self::Run(RunError::Invariant { what, .. }) => defect(format!("invariant: {what}")),
             Self::Run(error) => defect(error.to_string()),
         }

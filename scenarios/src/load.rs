@@ -56,6 +56,7 @@ pub fn read(text: &str, file: &str, sets: &[String]) -> Result<Loaded, ScenarioE
         scenario.name = name_from(file);
     }
     read_traces(&mut scenario, &source)?;
+    read_scripts(&mut scenario, &source)?;
     check::check(&scenario, &source)?;
     Ok(Loaded { scenario, source })
 }
@@ -179,6 +180,24 @@ fn read_traces(scenario: &mut Scenario, source: &Source) -> Result<(), ScenarioE
             trace.times = trace::times(&text, &file.display().to_string(), class, &classes)?;
         }
         trace.times.sort_unstable();
+    }
+    Ok(())
+}
+
+/// Takes in the scripts that strategies are.
+fn read_scripts(scenario: &mut Scenario, source: &Source) -> Result<(), ScenarioError> {
+    let folder = Path::new(source.file()).parent().unwrap_or(Path::new(""));
+    for (class, host) in &mut scenario.hosts {
+        for (field, strategy) in [("picker", &mut host.picker), ("choker", &mut host.choker)] {
+            let Some(file) = strategy.script_file().map(str::to_owned) else { continue };
+            let path = folder.join(&file);
+            let text = fs::read_to_string(&path).map_err(|error| {
+                let message = format!("cannot read {}: {error}", path.display());
+                let at = format!("hosts.{class}.{field}.script");
+                source.error(&at, message, "a relative path starts from the scenario's folder")
+            })?;
+            strategy.set_script(&file, &text);
+        }
     }
     Ok(())
 }

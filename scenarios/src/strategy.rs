@@ -34,6 +34,16 @@ impl Strategy {
         self.params.as_ref().map(|_| self.name.as_str())
     }
 
+    /// The file of a strategy that is a script, `{ script = "mine.lua" }`, unless its text is there already.
+    pub fn script_file(&self) -> Option<&str> {
+        if self.name == "script" { self.params.as_ref()?.as_str() } else { None }
+    }
+
+    /// Puts the text of a script in place of its file's name, so that the scenario needs nothing else.
+    pub fn set_script(&mut self, file: &str, text: &str) {
+        self.params = Some(serde_json::json!({ "file": file, "text": text }));
+    }
+
     /// Its parameters, each that is not given with its default.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ use crate::content::Content;
 use crate::disk::{Disk, DiskConfig};
 use crate::fault::{self, PlannedFault};
 use crate::link::{Links, Tcp};
+use crate::lua::Complaints;
 use crate::plan::{Cast, Class, HostPlan, Plan, SwarmConfig};
 use crate::player::Player;
 use crate::registry::{ChokerSetup, PickerSetup, Registry};
@@ -54,6 +55,7 @@ struct Torrents<'s> {
     info_hash: InfoHash,
     geometry: Geometry,
     census: Census,
+    complaints: Complaints,
     /// Faults under which nodes misbehave.
     misbehaviour: Vec<PlannedFault>,
     /// The class of each host and its index there.
@@ -98,6 +100,7 @@ pub fn build<'s>(
     let sizes = scenario.class_sizes();
     let faults = fault::resolve(scenario, seed);
     let census = Census::new(geometry.pieces());
+    let complaints = Complaints::default();
     let mut cast = Torrents {
         scenario,
         registry,
@@ -105,6 +108,7 @@ pub fn build<'s>(
         info_hash: content.info_hash(),
         geometry,
         census: census.clone(),
+        complaints: complaints.clone(),
         misbehaviour: faults.misbehaviour(),
         hosts: Vec::new(),
     };
@@ -122,6 +126,7 @@ pub fn build<'s>(
         seed,
         content,
         census,
+        complaints,
         tcp: tcp(scenario),
         pair_latency: scenario.network.latency,
         tracker: tracker(scenario),
@@ -283,7 +288,13 @@ impl Cast for Torrents<'_> {
         let mut dice = Streams::new(self.seed, name, u64::from(index) | u64::from(session) << 32);
         let choker = self.choker(class, now, &mut dice.choker);
         let player = class.playback.map(|playback| Player::of(self.scenario, &playback));
-        let pick = PickerSetup { now, geometry: self.geometry, census: self.census.clone(), player };
+        let pick = PickerSetup {
+            now,
+            geometry: self.geometry,
+            census: self.census.clone(),
+            player,
+            complaints: self.complaints.clone(),
+        };
         let picker = self.registry.picker(&class.picker, &pick).expect("strategies are checked before");
         let setup = Setup {
             info_hash: self.info_hash,

@@ -9,6 +9,7 @@ pub mod disk;
 pub mod fault;
 pub mod ledger;
 pub mod link;
+pub mod lua;
 pub mod mutant;
 pub mod observe;
 pub mod paths;

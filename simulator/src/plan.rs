@@ -16,6 +16,7 @@ use crate::content::Content;
 use crate::disk::Disk;
 use crate::fault::FaultPlan;
 use crate::link::{Links, Tcp};
+use crate::lua::Complaints;
 use crate::trace::Detail;
 
 /// The port that every host listens on.
@@ -44,6 +45,8 @@ pub struct SwarmConfig {
     pub content: Content,
     /// Copies of each piece in the swarm, counted as the run goes on.
     pub census: Census,
+    /// Where strategies that fail say so.
+    pub complaints: Complaints,
     /// What all links have in common.
     pub tcp: Tcp,
     /// Latency between two hosts beyond that of their own links, drawn for each pair.

@@ -15,6 +15,7 @@ use torrentlab_engine::units::Geometry;
 use torrentlab_scenarios::Strategy;
 
 use crate::census::Census;
+use crate::lua::Complaints;
 use crate::player::Player;
 use crate::strategies;
 
@@ -29,6 +30,8 @@ pub struct PickerSetup {
     pub census: Census,
     /// Who watches what comes, if anybody does.
     pub player: Option<Player>,
+    /// Where a picker that fails says so.
+    pub complaints: Complaints,
 }
 
 /// What a choker is made from, beside its parameters.
@@ -229,7 +232,13 @@ mod tests {
         let geometry = Geometry::new(1 << 20, 1 << 18).unwrap();
         let player = Some(Player { piece_time: Duration::from_secs(1), buffer: 1 });
         (
-            PickerSetup { now: Instant::ZERO, geometry, census: Census::new(4), player },
+            PickerSetup {
+                now: Instant::ZERO,
+                geometry,
+                census: Census::new(4),
+                player,
+                complaints: Complaints::default(),
+            },
             ChokerSetup { now: Instant::ZERO, config: StandardConfig::default(), seeding_quota: 0 },
             Dice::stream(1, ("test", 0, "choker")),
         )
@@ -239,7 +248,7 @@ mod tests {
     fn names_lead_to_strategies_and_others_to_nothing() {
         let mut registry = Registry::default();
         let (pick, choke, mut dice) = setups();
-        for name in registry.pickers() {
+        for name in registry.pickers().filter(|&name| name != "script") {
             let strategy = Strategy::named(name);
             assert_eq!(registry.check_picker(&strategy, true), Some(Ok(())), "{name}");
             assert!(registry.picker(&strategy, &pick).is_ok());

@@ -15,6 +15,7 @@ use torrentlab_scenarios::{Bounds, InitialPieces, Scenario, Stay};
 use crate::build::{BuildError, build, synthetic};
 use crate::content::{Content, RealContent};
 use crate::ledger::Ledger;
+use crate::lua::Complaints;
 use crate::observe::{Sampler, fault_rows, peer_rows, piece_rows, up};
 use crate::registry::Registry;
 use crate::simulation::Simulation;
@@ -105,6 +106,9 @@ pub enum RunError {
         /// What is broken.
         what: String,
     },
+    /// A strategy of the user's failed.
+    #[error("{0}")]
+    Strategy(String),
     /// [`RunOptions::stop`] was set.
     #[error("the run was stopped")]
     Stopped,
@@ -197,22 +201,28 @@ fn run_bare(
     };
     let geometry = content.geometry();
     let plan = |content| build(scenario, registry, content, seed, options.detail.clone());
-    let job = Job { scenario, seed, options };
     match options.backend {
-        Backend::Des => job.run(swarm::Swarm::new(plan(content)?), geometry, progress),
+        Backend::Des => {
+            let plan = plan(content)?;
+            let job = Job { scenario, seed, options, complaints: plan.config.complaints.clone() };
+            job.run(swarm::Swarm::new(plan), geometry, progress)
+        }
         Backend::Turmoil => {
             turmoil::check(scenario, geometry, &fault::resolve(scenario, seed))?;
             let original = content.into_real(seed);
             let plan = plan(Content::Real(Box::new(original.clone())))?;
+            let job = Job { scenario, seed, options, complaints: plan.config.complaints.clone() };
             job.run(turmoil::Swarm::new(plan, original), geometry, progress)
         }
     }
 }
+
 /// A scenario to be run with a seed.
 struct Job<'a> {
     scenario: &'a Scenario,
     seed: u64,
     options: &'a RunOptions<'a>,
+    complaints: Complaints,
 }
 
 impl Job<'_> {
@@ -223,7 +233,7 @@ impl Job<'_> {
         geometry: Geometry,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Outcome, RunError> {
-        let Self { scenario, seed, options } = *self;
+        let Self { scenario, seed, options, .. } = *self;
         let mut sampler = Sampler::new(scenario, geometry.pieces());
         let ended_by = self.drive(&mut swarm, &mut sampler, progress)?;
         swarm.finish_accounts();
@@ -309,6 +319,7 @@ impl Job<'_> {
                 }
                 if steps.is_multiple_of(S::STEPS_PER_LOOK) {
                     options.check_stop()?;
+                    self.check_strategies()?;
                     self.tell(swarm, total, progress);
                 }
             }
@@ -327,11 +338,17 @@ impl Job<'_> {
             }
             sample_at += every;
             options.check_stop()?;
+            self.check_strategies()?;
             self.tell(swarm, total, progress);
         };
+        self.check_strategies()?;
         sampler.sample(swarm);
         self.tell(swarm, total, progress);
         Ok(ended_by)
+    }
+
+    fn check_strategies(&self) -> Result<(), RunError> {
+        self.complaints.first().map_or(Ok(()), |what| Err(RunError::Strategy(what)))
     }
 
     fn tell(&self, swarm: &impl Simulation, total: u32, progress: &mut dyn FnMut(Progress)) {

@@ -12,6 +12,7 @@ use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_scenarios::units::Span;
 
 use crate::census::GlobalRarestFirst;
+use crate::lua::ScriptParams;
 use crate::registry::{ChokerSetup, NoParams, Params, Registry};
 
 pub(crate) fn register(registry: &mut Registry) {
@@ -26,6 +27,9 @@ pub(crate) fn register(registry: &mut Registry) {
     });
     registry.register_picker_with("streaming", |params: StreamingParams, setup| {
         Box::new(params.picker(setup.geometry.pieces()))
+    });
+    registry.register_picker_with("script", |params: ScriptParams, setup| {
+        Box::new(params.picker(setup.complaints.clone()))
     });
     registry.register_picker_with("deadline", |params: DeadlineParams, setup| {
         let player = setup.player.expect("it is checked that somebody watches");

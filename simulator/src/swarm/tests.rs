@@ -80,6 +80,7 @@ fn seen(how: Departure) -> Vec<(f64, String)> {
         seed: 1,
         content: Content::Synthetic(Geometry::new(1 << 20, 1 << 18).unwrap()),
         census: Census::new(4),
+        complaints: Default::default(),
         tcp: Tcp { mss: 1460, header: 40, segments_per_ack: 0, initial_window: 10, head_of_line: true },
         pair_latency: Draw::Fixed(Span::ZERO),
         tracker: TrackerConfig::default(),
