@@ -176,11 +176,16 @@ fn spread(mut values: Vec<f64>, runs: usize) -> Spread {
 
 /// Half the length of the mean's 95 % interval: the t quantile times s / sqrt n.
 fn half_interval(values: &[f64], mean: f64) -> Option<f64> {
-    let n = values.len() as f64;
-    let freedom = n - 1.0;
-    let student = StudentsT::new(0.0, 1.0, freedom).ok()?;
+    let freedom = values.len() as f64 - 1.0;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / freedom;
-    Some(student.inverse_cdf(0.975) * (variance / n).sqrt())
+    Some(half_width(values.len() as u64)? * variance.sqrt())
+}
+
+/// Half the length of the 95 % interval of the mean of so many values, in standard deviations: t(0.975, n - 1) / sqrt n.
+pub(crate) fn half_width(values: u64) -> Option<f64> {
+    let n = values as f64;
+    let student = StudentsT::new(0.0, 1.0, n - 1.0).ok()?;
+    Some(student.inverse_cdf(0.975) / n.sqrt())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Whether a scenario's claim holds, judged over the figures alone.
 
-use crate::aggregate::{Aggregate, common_figures, figures};
+use crate::aggregate::{Aggregate, Spread, common_figures, figures, half_width};
 use crate::record::{Bar, Judgement, Summary, Verdict};
 use crate::words;
 
@@ -36,13 +36,52 @@ pub fn judge_runs(aggregate: &Aggregate, bars: &[Bar]) -> Judgement {
                     (_, true) => Verdict::Refuted,
                     _ => Verdict::Inconclusive,
                 };
-                (verdict, format!("{} .. {}", words::figure(low), words::figure(high)))
+                let open =
+                    if verdict == Verdict::Inconclusive { would_tell(&spread, bar) } else { String::new() };
+                (verdict, format!("{} .. {}{open}", words::figure(low), words::figure(high)))
             }
             _ => (Verdict::Refuted, format!("reached in {} of {} runs", spread.reached, aggregate.runs)),
         };
         (verdict, format!("{} {measured} (claimed {})", bar.figure, bar.range()))
     });
     combine(judged.collect())
+}
+
+/// How many runs would tell on which side of an end of the range the mean lies, if mean and spread stay what they are.
+fn would_tell(spread: &Spread, bar: &Bar) -> String {
+    let (Some(mean), Some(low), Some(high)) = (spread.mean, spread.low, spread.high) else {
+        return String::new();
+    };
+    let across = [bar.from, bar.to].into_iter().flatten().filter(|end| (low..=high).contains(end));
+    let distance = across.map(|end| (mean - end).abs()).fold(f64::INFINITY, f64::min);
+    match runs_for(spread.reached, (high - low) / 2.0, distance) {
+        Some(runs) => format!(", {runs} runs would tell"),
+        None => ", more runs than anybody makes would tell".to_owned(),
+    }
+}
+
+/// The least number of runs whose interval is less than `distance` to either side of the mean, where that of `runs` runs
+/// is `half`: t(n - 1) s / sqrt n, with the s that `half` follows from.
+fn runs_for(runs: u64, half: f64, distance: f64) -> Option<u64> {
+    const MOST: u64 = 1_000_000;
+    let deviation = half / half_width(runs)?;
+    let enough = |runs: u64| half_width(runs).is_some_and(|width| width * deviation < distance);
+    let (mut too_few, mut enough_runs) = (runs, runs.saturating_mul(2));
+    while !enough(enough_runs) {
+        if enough_runs > MOST {
+            return None;
+        }
+        (too_few, enough_runs) = (enough_runs, enough_runs * 2);
+    }
+    while enough_runs - too_few > 1 {
+        let middle = too_few.midpoint(enough_runs);
+        if enough(middle) {
+            enough_runs = middle;
+        } else {
+            too_few = middle;
+        }
+    }
+    Some(enough_runs)
 }
 
 /// One part refuted refutes the whole; else one part open leaves it open.
@@ -94,6 +133,11 @@ mod tests {
         assert_eq!(verdict(&five, Some(2.0), None), Verdict::Inconclusive);
         assert_eq!(verdict(&five, Some(5.0), None), Verdict::Refuted);
         assert_eq!(verdict(&five, None, Some(1.0)), Verdict::Refuted);
+        let open = judge_runs(&runs(&five), &[bar("makespan_s", Some(2.0), None)]);
+        // The mean is 3, s is sqrt 2.5: t(0.975, 11) s / sqrt 12 = 1.005, and with 13 runs 0.955.
+        assert_eq!(open.why, "makespan_s 1.04 .. 4.96, 13 runs would tell (claimed at least 2)");
+        let never = judge_runs(&runs(&five), &[bar("makespan_s", Some(3.0), None)]);
+        assert!(never.why.contains("more runs than anybody makes"), "{}", never.why);
         let some = aggregate(&[run(Some(1.0)), run(None)]);
         let judged = judge_runs(&some, &[bar("makespan_s", Some(0.0), None)]);
         assert_eq!(judged.verdict, Verdict::Refuted);
