@@ -11,6 +11,11 @@ const SAME_TIME: f64 = 0.1;
 
 /// The faults of a run, over the time since its start.
 pub fn since_start(record: &RunRecord) -> Vec<Band> {
+    bands(record, record.info.simulated_s)
+}
+
+/// What was not over when the run ended goes on until `end_s`.
+fn bands(record: &RunRecord, end_s: f64) -> Vec<Band> {
     let mut sorts: Vec<(&str, Vec<&FaultRow>)> = Vec::new();
     for row in &record.faults {
         match sorts.iter_mut().find(|(fault, _)| *fault == row.fault) {
@@ -18,7 +23,6 @@ pub fn since_start(record: &RunRecord) -> Vec<Band> {
             None => sorts.push((&row.fault, vec![row])),
         }
     }
-    let end_s = record.info.simulated_s;
     sorts.iter().map(|(_, rows)| band(rows, end_s)).collect()
 }
 
@@ -30,7 +34,8 @@ pub fn since_joining(record: &RunRecord) -> Vec<Band> {
         return Vec::new();
     }
     let middle_s = (first_s + last_s) / 2.0;
-    let mut bands = since_start(record);
+    // The axis goes beyond the end of the run, counted from the joining of those in the middle.
+    let mut bands = bands(record, f64::INFINITY);
     for (from_s, to_s) in bands.iter_mut().flat_map(|band| &mut band.spans) {
         (*from_s, *to_s) = ((*from_s - middle_s).max(0.0), (*to_s - middle_s).max(0.0));
     }

@@ -12,7 +12,7 @@ use crate::words;
 pub const HOW_TO_READ: &str = "At each time, counted from a host's own joining, the share of the hosts that had \
     the whole content; a curve that ends below 100 % means that some never finished. Where there are several classes \
     of hosts each has a curve, as a share of its own hosts. The upright line is the least time in which all could \
-    have finished; the curve `served by the seeds alone` is the same hosts without a swarm.";
+    have finished; the curve of those served by the seeds alone is the same hosts without a swarm (each only where it can be computed).";
 
 const MOST_POINTS: usize = 800;
 /// Beyond this ratio of the two curves' ends, a linear axis would squeeze one of them flat.

@@ -59,6 +59,11 @@ fn title(record: &RunRecord) -> String {
             words::seconds(row.t_s),
             words::figure(row.distributed_copies)
         ),
+        (None, Some(least)) if record.summary.stalled > 0 => format!(
+            "Distributed copies never fell below {}, but {} hosts could not get at them",
+            words::figure(least),
+            words::count(record.summary.stalled)
+        ),
         (None, Some(least)) => {
             format!("Distributed copies never fell below {} while anybody needed them", words::figure(least))
         }

@@ -1,6 +1,6 @@
 //! Draws [`Band`]s: their labels in lanes above the curves, and the bands behind them.
 
-use plotters::prelude::{Color, DrawingBackend, RGBColor};
+use plotters::prelude::{Color, DrawingBackend, RGBColor, WHITE};
 
 use super::axis::Axis;
 use super::canvas::{Anchor, Canvas, Drawn, Frame};
@@ -78,7 +78,7 @@ impl<'b> Lanes<'b> {
     pub fn fill<DB: DrawingBackend>(&self, canvas: &Canvas<DB>, x: &Axis, frame: &Frame) -> Drawn<DB> {
         for band in self.bands.iter().filter(|band| band.filled) {
             for (left, right) in band.across(x, frame) {
-                canvas.fill(&Frame { left, right: right.max(left + 1.5), ..*frame }, INK.mix(0.11))?;
+                canvas.fill(&Frame { left, right: right.max(left + 1.5), ..*frame }, INK.mix(0.2))?;
             }
         }
         Ok(())
@@ -88,7 +88,9 @@ impl<'b> Lanes<'b> {
     pub fn outline<DB: DrawingBackend>(&self, canvas: &Canvas<DB>, x: &Axis, frame: &Frame) -> Drawn<DB> {
         for band in self.bands.iter().filter(|band| band.filled) {
             for at in band.across(x, frame).flat_map(|(left, right)| [left, right]) {
-                canvas.line(&[(at, frame.top), (at, frame.bottom)], INK, 1.6, Dash::Dashed)?;
+                let ends = [(at, frame.top), (at, frame.bottom)];
+                canvas.line(&ends, WHITE, 3.0, Dash::Solid)?;
+                canvas.line(&ends, INK, 1.6, Dash::Dashed)?;
             }
         }
         Ok(())
@@ -100,7 +102,7 @@ impl Band {
     fn across(&self, x: &Axis, frame: &Frame) -> impl Iterator<Item = (f64, f64)> {
         let at = |t_s: f64| frame.at(x.position(t_s), 0.0).0;
         let shown = self.spans.iter().filter(|(from_s, _)| *from_s <= x.high());
-        shown.map(|&(from_s, to_s)| (at(from_s), at(to_s))).collect::<Vec<_>>().into_iter()
+        shown.map(|&(from_s, to_s)| (at(from_s), at(to_s.min(x.high())))).collect::<Vec<_>>().into_iter()
     }
 
     /// From its first beginning to its last end.
