@@ -7,6 +7,7 @@
 mod aggregate;
 pub mod bound;
 mod claim;
+pub mod compare;
 mod html;
 pub mod playback;
 pub mod plots;

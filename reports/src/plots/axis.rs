@@ -74,6 +74,27 @@ impl Axis {
         Self { label: label.to_owned(), ticks: ticks.to_vec(), low: 0.0, high: 1.0, logarithmic: false }
     }
 
+    /// Through `points` in scale, which stand there as ticks in the words given: linear, or logarithmic where they are
+    /// far apart.
+    pub fn through(label: &str, points: &[(f64, String)]) -> Self {
+        const LOG_FROM: f64 = 20.0;
+        let values = || points.iter().map(|(value, _)| *value);
+        let (least, most) =
+            (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
+        let logarithmic = least > 0.0 && most / least > LOG_FROM;
+        let (low, high) = if logarithmic {
+            let room = libm::pow(most / least, 0.06);
+            (least / room, most * room)
+        } else {
+            let room = if most > least { (most - least) * 0.06 } else { 1.0 };
+            (least - room, most + room)
+        };
+        let label = if logarithmic { format!("{label} (logarithmic)") } else { label.to_owned() };
+        let mut ticks = points.to_vec();
+        ticks.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        Self { label, ticks, low, high, logarithmic }
+    }
+
     fn scaled(label: &str, high: f64, unit: f64, count: usize) -> Self {
         let high = positive(high) / unit;
         let step = round_step(high / count as f64);
@@ -163,6 +184,17 @@ mod tests {
         let log = Axis::log_time("time", 1.15, 100.0 / 1.15);
         assert!((log.position(10.0) - 0.5).abs() < 1e-9);
         assert_eq!(log.position(0.0), 0.0);
+    }
+
+    #[test]
+    fn an_axis_through_points_is_in_scale() {
+        let points = |values: &[f64]| values.iter().map(|&v| (v, v.to_string())).collect::<Vec<_>>();
+        let axis = Axis::through("x", &points(&[10.0, 2.0, 6.0]));
+        assert_eq!(words_of(&axis), "2 6 10");
+        assert!((axis.position(6.0) - 0.5).abs() < 1e-9);
+        let log = Axis::through("x", &points(&[1.0, 10.0, 100.0]));
+        assert_eq!(log.label, "x (logarithmic)");
+        assert!((log.position(10.0) - 0.5).abs() < 1e-9);
     }
 
     #[test]

@@ -91,6 +91,12 @@ impl<DB: DrawingBackend> Canvas<DB> {
         self.area.draw(&Rectangle::new(corners, colour.filled()))
     }
 
+    /// A filled area within `corners`.
+    pub fn polygon(&self, corners: &[(f64, f64)], colour: RGBAColor) -> Drawn<DB> {
+        let pixels: Vec<_> = corners.iter().map(|&corner| self.pixel(corner)).collect();
+        self.area.draw(&Polygon::new(pixels, colour))
+    }
+
     /// A dot.
     pub fn dot(&self, at: (f64, f64), radius: f64, colour: RGBAColor) -> Drawn<DB> {
         self.area.draw(&Circle::new(self.pixel(at), self.px(radius), colour.filled()))

@@ -10,13 +10,13 @@ use super::lanes::Lanes;
 use crate::words;
 
 const GRID: RGBColor = RGBColor(225, 225, 225);
-const LEFT: f64 = 76.0;
-const RIGHT: f64 = 930.0;
-const TOP: f64 = 62.0;
-const BOTTOM: f64 = 536.0;
+pub(super) const LEFT: f64 = 76.0;
+pub(super) const RIGHT: f64 = 930.0;
+pub(super) const TOP: f64 = 62.0;
+pub(super) const BOTTOM: f64 = 536.0;
 /// Room above a panel for its name and legend.
-const HEADER: f64 = 34.0;
-const TEXT: f64 = 15.0;
+pub(super) const HEADER: f64 = 34.0;
+pub(super) const TEXT: f64 = 15.0;
 
 /// Draws the whole plot.
 pub fn draw<DB: DrawingBackend>(canvas: &mut Canvas<DB>, figure: &Figure) -> Drawn<DB> {
@@ -33,7 +33,7 @@ pub fn draw<DB: DrawingBackend>(canvas: &mut Canvas<DB>, figure: &Figure) -> Dra
 }
 
 /// The title shrinks rather than run off the sheet.
-fn draw_title<DB: DrawingBackend>(canvas: &Canvas<DB>, title: &str) -> Drawn<DB> {
+pub(super) fn draw_title<DB: DrawingBackend>(canvas: &Canvas<DB>, title: &str) -> Drawn<DB> {
     let size = 21.0_f64;
     let width = canvas.text_width(title, size);
     let fitting = size * ((f64::from(SIZE.0) - 44.0) / width.max(1.0)).min(1.0);
@@ -100,7 +100,7 @@ fn draw_curve<DB: DrawingBackend>(
     canvas.line(&points, curve.colour, 2.2, curve.dash)
 }
 
-fn draw_y_axis<DB: DrawingBackend>(canvas: &Canvas<DB>, y: &Axis, frame: &Frame) -> Drawn<DB> {
+pub(super) fn draw_y_axis<DB: DrawingBackend>(canvas: &Canvas<DB>, y: &Axis, frame: &Frame) -> Drawn<DB> {
     for (at, text) in &y.ticks {
         let (left, height) = frame.at(0.0, y.position(*at));
         canvas.line(&[(left, height), (frame.right, height)], GRID, 1.0, Dash::Solid)?;
@@ -109,7 +109,7 @@ fn draw_y_axis<DB: DrawingBackend>(canvas: &Canvas<DB>, y: &Axis, frame: &Frame)
     Ok(())
 }
 
-fn draw_x_grid<DB: DrawingBackend>(canvas: &Canvas<DB>, x: &Axis, frame: &Frame) -> Drawn<DB> {
+pub(super) fn draw_x_grid<DB: DrawingBackend>(canvas: &Canvas<DB>, x: &Axis, frame: &Frame) -> Drawn<DB> {
     for (at, _) in &x.ticks {
         let (across, bottom) = frame.at(x.position(*at), 0.0);
         canvas.line(&[(across, frame.top), (across, bottom)], GRID, 1.0, Dash::Solid)?;
@@ -117,7 +117,7 @@ fn draw_x_grid<DB: DrawingBackend>(canvas: &Canvas<DB>, x: &Axis, frame: &Frame)
     canvas.line(&[(frame.left, frame.bottom), (frame.right, frame.bottom)], ink::GREY, 1.0, Dash::Solid)
 }
 
-fn draw_x_axis<DB: DrawingBackend>(canvas: &Canvas<DB>, x: &Axis) -> Drawn<DB> {
+pub(super) fn draw_x_axis<DB: DrawingBackend>(canvas: &Canvas<DB>, x: &Axis) -> Drawn<DB> {
     for (at, text) in &x.ticks {
         let across = LEFT + x.position(*at) * (RIGHT - LEFT);
         canvas.line(&[(across, BOTTOM), (across, BOTTOM + 5.0)], ink::GREY, 1.0, Dash::Solid)?;
@@ -171,7 +171,7 @@ fn shade(count: u32, most: u32) -> RGBColor {
 }
 
 /// The scale without its darkest end, which is too near to black.
-fn viridis(share: f64) -> RGBColor {
+pub(super) fn viridis(share: f64) -> RGBColor {
     ViridisRGB.get_color((0.06 + 0.94 * share) as f32)
 }
 

@@ -5,6 +5,7 @@ mod availability;
 mod axis;
 mod bands;
 mod canvas;
+pub(crate) mod compare;
 mod completion;
 mod draw;
 mod figure;

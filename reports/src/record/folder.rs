@@ -118,7 +118,7 @@ fn part_path(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!(".{name}.part"))
 }
 
-fn csv_bytes<T: Serialize>(dir: &Path, name: &str, rows: &[T]) -> Result<Vec<u8>, RecordError> {
+pub(crate) fn csv_bytes<T: Serialize>(dir: &Path, name: &str, rows: &[T]) -> Result<Vec<u8>, RecordError> {
     let unwritable = |why: String| RecordError::Unwritable { path: dir.join(name), why };
     let mut writer = csv::Writer::from_writer(Vec::new());
     rows.iter().try_for_each(|row| writer.serialize(row)).map_err(|error| unwritable(error.to_string()))?;

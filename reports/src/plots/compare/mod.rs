@@ -1,0 +1,115 @@
+//! The plots of a comparison. A plot's file decides what to show, words the finding and draws it.
+
+mod completion;
+mod heat;
+mod medians;
+mod sheet;
+mod trend;
+
+use plotters::prelude::DrawingBackend;
+
+use super::canvas::{self, Canvas, Drawn};
+use super::{Plot, PlotError};
+use crate::compare::{CellRun, Comparison, Grid, Row};
+use crate::words;
+
+/// The figure that the plots are about.
+const FIGURE: &str = "completion_s.p50";
+
+/// A plot that can be drawn on either kind of sheet.
+trait Chart {
+    /// The finding, in words.
+    fn title(&self) -> &str;
+    fn draw<DB: DrawingBackend>(&self, canvas: &mut Canvas<DB>) -> Drawn<DB>;
+}
+
+/// Draws the plots that suit the grid: a line only for values that are numbers, colours only for two factors.
+pub(crate) fn plots(
+    grid: &Grid,
+    cells: &[Vec<CellRun>],
+    comparison: &Comparison,
+) -> Result<Vec<Plot>, PlotError> {
+    let medians: Vec<&Row> = comparison.rows.iter().filter(|row| row.figure == FIGURE).collect();
+    let finding = finding(grid, &medians);
+    let mut plots = vec![
+        plot("completion", completion::HOW_TO_READ, &completion::chart(grid, cells, &finding))?,
+        plot("medians", medians::HOW_TO_READ, &medians::chart(grid, cells, &finding))?,
+    ];
+    if let Some(chart) = trend::chart(grid, &medians) {
+        plots.push(plot("trend", trend::HOW_TO_READ, &chart)?);
+    }
+    if let Some(chart) = heat::chart(grid, &medians) {
+        plots.push(plot("heat", heat::HOW_TO_READ, &chart)?);
+    }
+    Ok(plots)
+}
+
+fn plot(name: &'static str, how_to_read: &'static str, chart: &impl Chart) -> Result<Plot, PlotError> {
+    let svg = canvas::svg(name, chart.title(), |canvas| chart.draw(canvas))?;
+    let png = canvas::png(name, |canvas| chart.draw(canvas))?;
+    Ok(Plot { name, title: chart.title().to_owned(), how_to_read, svg, png })
+}
+
+/// Which cell is the quickest, and which the slowest.
+fn finding(grid: &Grid, rows: &[&Row]) -> String {
+    let reached = || rows.iter().filter_map(|row| Some((row.median?, row.cell)));
+    let quickest = reached().min_by(|(a, _), (b, _)| a.total_cmp(b));
+    let slowest = reached().max_by(|(a, _), (b, _)| a.total_cmp(b));
+    let never = rows.iter().filter(|row| row.median.is_none()).count();
+    let mut text = match (quickest, slowest) {
+        (Some((least, one)), Some((most, other))) if one != other => format!(
+            "Half had finished after {} ({}) to {} ({})",
+            words::seconds(least),
+            sheet::shortened(&grid.label(one), sheet::SHORT),
+            words::seconds(most),
+            sheet::shortened(&grid.label(other), sheet::SHORT),
+        ),
+        (Some((time_s, _)), _) => format!("Half had finished after {}", words::seconds(time_s)),
+        _ => "In no cell did half of the hosts finish".to_owned(),
+    };
+    if never > 0 && quickest.is_some() {
+        text.push_str(&format!("; never in {}", words::plural(never as u64, "cell")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::{Factor, Scale, compare};
+    use crate::record::{Completion, Summary};
+
+    fn factor(path: &str, values: usize, numbers: bool) -> Factor {
+        let names = (0..values).map(|nth| format!("<a long name & another> {nth}")).collect();
+        let scale = Scale { unit: "s", numbers: (0..values).map(|nth| (nth * nth) as f64).collect() };
+        Factor { path: path.to_owned(), values: names, scale: numbers.then_some(scale) }
+    }
+
+    /// Runs of five hosts, of which so many finish.
+    fn cells(grid: &Grid, runs: usize, done: usize) -> Vec<Vec<CellRun>> {
+        let download_s: Vec<f64> = (0..done).map(|nth| nth as f64 + 1.0).collect();
+        let completion_s = Completion { p50: download_s.get(2).copied(), ..Completion::default() };
+        let summary = Summary { completion_s, eligible: 5, completed: done as u64, ..Summary::default() };
+        vec![vec![CellRun { summary, download_s }; runs]; grid.cells()]
+    }
+
+    #[test]
+    fn odd_grids_are_drawn_too() {
+        for (factors, expected) in [
+            (vec![factor("a", 1, false)], 2),
+            (vec![factor("a", 30, false)], 2),
+            (vec![factor("a", 30, true)], 3),
+            (vec![factor("a", 3, false), factor("b", 3, true)], 4),
+            (vec![factor("a", 2, false), factor("b", 9, false)], 2),
+            (vec![factor("a", 1, true), factor("b", 2, true), factor("c", 2, false)], 3),
+        ] {
+            let grid = Grid { factors, seeds: vec![1], ..Grid::default() };
+            for (runs, done) in [(1, 5), (3, 0), (3, 1)] {
+                let cells = cells(&grid, runs, done);
+                let drawn = plots(&grid, &cells, &compare(&grid, &cells)).expect("plots");
+                assert_eq!(drawn.len(), expected, "{:?}", grid.factors);
+                assert!(drawn.iter().all(|plot| !plot.svg.contains("<a long") && !plot.png.is_empty()));
+            }
+        }
+    }
+}
