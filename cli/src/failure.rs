@@ -50,6 +50,11 @@ impl Failure {
         Self { exit: Exit::Usage, error: anyhow::anyhow!("{error}"), hint: None }
     }
 
+    /// The same, with where it happened before it.
+    pub(crate) fn within(self, place: impl Display) -> Self {
+        Self { error: anyhow::anyhow!("{place}: {:#}", self.error), ..self }
+    }
+
     /// Tells the user.
     pub(crate) fn report(&self) -> Exit {
         note(format_args!("error: {:#}", self.error));

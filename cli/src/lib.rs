@@ -6,6 +6,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 #![expect(clippy::disallowed_types, reason = "the command line lives in the real world")]
 
+mod compare;
 mod cost;
 mod create;
 mod failure;
@@ -46,6 +47,8 @@ struct Cli {
 enum Command {
     /// Run a swarm of simulated hosts, and write tables, plots and a page
     Run(run::Args),
+    /// Run a scenario with every combination of some values, and say how the results differ
+    Compare(compare::Args),
     /// List the scenarios of the catalogue, or print one
     Scenarios(scenarios::Args),
     /// Rebuild the plots and the page of a run from its folder
@@ -66,6 +69,7 @@ impl Command {
     fn run(self, registry: &Registry) -> Result<Exit, Failure> {
         match self {
             Self::Run(args) => run::run(registry, &args),
+            Self::Compare(args) => compare::run(registry, &args),
             Self::Scenarios(args) => scenarios::run(&args),
             Self::Report(args) => report::run(&args),
             Self::Create(args) => create::run(&args),

@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, stderr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::print::note;
 
@@ -18,6 +18,7 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 pub enum Unit {
     Bytes,
     Hosts,
+    Runs,
 }
 
 impl Unit {
@@ -25,6 +26,7 @@ impl Unit {
         match self {
             Self::Bytes => "{prefix:>9} {wide_bar} {bytes}/{total_bytes} {msg}",
             Self::Hosts => "{prefix:>9} {wide_bar} {pos}/{len} finished {msg}",
+            Self::Runs => "{prefix:>9} {wide_bar} {pos}/{len} runs, {eta} left ({msg})",
         }
     }
 
@@ -32,6 +34,7 @@ impl Unit {
         match self {
             Self::Bytes => format!("{}/{}", HumanBytes(done), HumanBytes(total)),
             Self::Hosts => format!("{done}/{total} finished"),
+            Self::Runs => format!("{done}/{total} runs"),
         }
     }
 }
@@ -39,7 +42,7 @@ impl Unit {
 /// A bar on a terminal, a line every five seconds elsewhere, nothing when it is to be quiet.
 pub enum Progress {
     Bar(ProgressBar),
-    Lines { what: &'static str, unit: Unit, total: u64, last: Instant },
+    Lines { what: &'static str, unit: Unit, total: u64, begun: Instant, last: Instant },
     Quiet,
 }
 
@@ -55,7 +58,8 @@ impl Progress {
             return Self::Quiet;
         }
         if !stderr().is_terminal() {
-            return Self::Lines { what, unit, total, last: Instant::now() };
+            let now = Instant::now();
+            return Self::Lines { what, unit, total, begun: now, last: now };
         }
         let style = ProgressStyle::with_template(unit.template()).expect("a valid template");
         Self::Bar(ProgressBar::new(total).with_style(style).with_prefix(what))
@@ -77,9 +81,14 @@ impl Progress {
                 bar.set_position(done);
                 bar.set_message(details());
             }
-            Self::Lines { what, unit, total, last } if last.elapsed() >= LINE_EVERY => {
+            Self::Lines { what, unit, total, begun, last } if last.elapsed() >= LINE_EVERY => {
                 *last = Instant::now();
-                note(format_args!("{what} {} {}", unit.show(done, *total), details()));
+                let left = if matches!(unit, Unit::Runs) {
+                    left(begun.elapsed(), done, *total)
+                } else {
+                    String::new()
+                };
+                note(format_args!("{what} {}{left} {}", unit.show(done, *total), details()));
             }
             Self::Lines { .. } | Self::Quiet => {}
         }
@@ -118,4 +127,13 @@ impl Progress {
         self.finish();
         result
     }
+}
+
+/// How long the rest will take, if it goes on as it went.
+fn left(elapsed: Duration, done: u64, total: u64) -> String {
+    if done == 0 {
+        return String::new();
+    }
+    let rest = elapsed.as_secs_f64() * total.saturating_sub(done) as f64 / done as f64;
+    format!(", {} left:", HumanDuration(Duration::from_secs_f64(rest)))
 }

@@ -65,8 +65,12 @@ pub(crate) struct Args {
 }
 
 /// What carries the bytes, by its name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-enum Carrier {
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Carrier {
+    #[default]
     Des,
     Turmoil,
 }
@@ -185,7 +189,7 @@ impl Args {
 }
 
 /// A seed is a number of 32 bits, the last one too.
-fn seeds(first: u64, runs: u32) -> Result<Vec<u64>, Failure> {
+pub(crate) fn seeds(first: u64, runs: u32) -> Result<Vec<u64>, Failure> {
     let seeds = first..first + u64::from(runs);
     if seeds.end > u64::from(u32::MAX) + 1 {
         let error = anyhow!("the seeds of {runs} runs from {first} on go beyond {}", u32::MAX);
@@ -205,7 +209,7 @@ fn headline(scenario: &Scenario, seeds: &[u64]) -> String {
 }
 
 /// A flag that is set when the user or the system wants the program to end.
-fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
+pub(crate) fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
     let runtime = share::runtime()?;
     let interrupted = {
         let _entered = runtime.enter();
@@ -353,11 +357,11 @@ impl Ended {
     }
 }
 
-fn json(text: serde_json::Result<String>) -> Result<String, Failure> {
+pub(crate) fn json(text: serde_json::Result<String>) -> Result<String, Failure> {
     text.map_err(|error| Failure::failed(error, "please report this"))
 }
 
-fn processors() -> usize {
+pub(crate) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

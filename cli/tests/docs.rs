@@ -90,7 +90,8 @@ fn every_command_parses() {
 
 #[test]
 fn every_run_leaves_its_page() {
-    let runs: Vec<_> = commands().into_iter().filter(|command| command.words[0] == "run").collect();
+    let simulates = |command: &Command| ["run", "compare"].contains(&command.words[0].as_str());
+    let runs: Vec<_> = commands().into_iter().filter(simulates).collect();
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
@@ -112,7 +113,9 @@ fn simulate(command: &Command) {
     }
     let output = program.output().unwrap();
     // A claim may be refuted on purpose, and a run may be cut short: its page is there all the same.
-    let page = out.path().join("latest/report.html");
+    let folder =
+        if command.words[0] == "compare" { &format!("{}-compare", command.words[1]) } else { "latest" };
+    let page = out.path().join(folder).join("report.html");
     assert!(page.exists(), "{}: {:?}: {}", command.place, command.words, stderr(&output));
 }
 

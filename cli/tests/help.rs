@@ -13,7 +13,7 @@ fn help(command: &str) -> String {
 
 #[test]
 fn every_help() {
-    for command in ["", "run", "scenarios", "report", "create", "show", "track", "seed", "get"] {
+    for command in ["", "run", "compare", "scenarios", "report", "create", "show", "track", "seed", "get"] {
         let name = if command.is_empty() { "torrentlab" } else { command };
         insta::assert_snapshot!(name, help(command));
     }

@@ -372,8 +372,8 @@ fn stall_after(scenario: &Scenario) -> Duration {
     Duration::from_nanos(scenario.tracker.interval.as_nanos()) * 2 + STALL_SLACK
 }
 
-/// The scenario as it was run: with this seed.
-fn resolved(scenario: &Scenario, seed: u64) -> String {
+/// The scenario as it is run with this seed: [`RunRecord::scenario_toml`].
+pub fn resolved(scenario: &Scenario, seed: u64) -> String {
     let seed = seed.try_into().unwrap_or(scenario.seed);
     Scenario { seed, ..scenario.clone() }.resolved_toml()
 }
