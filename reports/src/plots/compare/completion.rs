@@ -84,10 +84,12 @@ impl Chart for Completion {
         draw_y_axis(canvas, &y, &frame)?;
         draw_x_grid(canvas, &self.x, &frame)?;
         let at = |time_s: f64, share: f64| frame.at(self.x.position(time_s), y.position(share));
+        // Where many bands lie over each other, the curves must still stand out.
+        let strength = (0.36 / self.curves.len().max(1) as f64).min(0.18);
         for (curve, (colour, _)) in self.curves.iter().zip(INKS) {
             let low = curve.points.iter().map(|(time_s, [low, ..])| at(*time_s, *low));
             let high = curve.points.iter().rev().map(|(time_s, [.., high])| at(*time_s, *high));
-            canvas.polygon(&low.chain(high).collect::<Vec<_>>(), colour.mix(0.14))?;
+            canvas.polygon(&low.chain(high).collect::<Vec<_>>(), colour.mix(strength))?;
         }
         for (curve, (colour, dash)) in self.curves.iter().zip(INKS) {
             let line: Vec<_> = curve.points.iter().map(|(time_s, [_, all, _])| at(*time_s, *all)).collect();

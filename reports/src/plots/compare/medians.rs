@@ -83,30 +83,35 @@ impl Boxed {
             let text = "in no run did half of the hosts finish";
             return canvas.text(text, (frame.left + 12.0, middle), TEXT, ink::GREY, Anchor::Left);
         }
-        // What was not reached lies beyond the end.
-        let across = |q| {
-            let value = stats::quantile(&self.values, self.runs, q).unwrap_or(f64::INFINITY);
-            frame.at(x.position(value), 0.0).0
-        };
+        // What was not reached lies beyond the end, and has no mark there.
+        let quantile = |q| stats::quantile(&self.values, self.runs, q);
+        let across = |q| frame.at(x.position(quantile(q).unwrap_or(f64::INFINITY)), 0.0).0;
         let (low, high) = (across(0.025), across(0.975));
         let line = |points: &[(f64, f64)], width, colour| canvas.line(points, colour, width, Dash::Solid);
         line(&[(low, middle), (high, middle)], 1.6, ink::BLUE)?;
-        for end in [low, high] {
+        for end in [0.025, 0.975].into_iter().filter(|q| quantile(*q).is_some()).map(across) {
             line(&[(end, middle - half * 0.6), (end, middle + half * 0.6)], 1.6, ink::BLUE)?;
         }
         let (left, right) = (across(0.25), across(0.75));
         let (top, bottom) = (middle - half, middle + half);
-        let corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)];
-        canvas.polygon(&corners, plotters::style::WHITE.to_rgba())?;
-        canvas.polygon(&corners, ink::BLUE.mix(0.2))?;
-        line(&corners, 1.6, ink::BLUE)?;
+        if quantile(0.25).is_some() {
+            let corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)];
+            canvas.polygon(&corners, plotters::style::WHITE.to_rgba())?;
+            canvas.polygon(&corners, ink::BLUE.mix(0.2))?;
+            // Where its end was not reached it is open.
+            let open = quantile(0.75).is_none();
+            let outline = [(right, top), (left, top), (left, bottom), (right, bottom), (right, top)];
+            line(&outline[..if open { 4 } else { 5 }], 1.6, ink::BLUE)?;
+        }
         for (nth, value) in thinned(&self.values, MOST_DOTS).into_iter().enumerate() {
             let offset = ((nth as f64 * 0.618_034).fract() - 0.5) * half;
             let at = (frame.at(x.position(value), 0.0).0, middle + offset);
             canvas.dot(at, 2.6, ink::BLACK.mix(0.5))?;
         }
-        let median = across(0.5);
-        line(&[(median, top - 3.0), (median, bottom + 3.0)], 3.0, ink::ORANGE)?;
+        if quantile(0.5).is_some() {
+            let median = across(0.5);
+            line(&[(median, top - 3.0), (median, bottom + 3.0)], 3.0, ink::ORANGE)?;
+        }
         if self.values.len() < self.runs {
             let text = format!("not reached in {} of {} runs", self.runs - self.values.len(), self.runs);
             let at = (frame.right - 4.0, bottom + 9.0);

@@ -56,20 +56,26 @@ fn finding(grid: &Grid, rows: &[&Row]) -> String {
     let quickest = reached().min_by(|(a, _), (b, _)| a.total_cmp(b));
     let slowest = reached().max_by(|(a, _), (b, _)| a.total_cmp(b));
     let never = rows.iter().filter(|row| row.median.is_none()).count();
+    let name = |cell| sheet::shortened(&grid.label(cell), sheet::SHORT);
     let mut text = match (quickest, slowest) {
         (Some((least, one)), Some((most, other))) if one != other => format!(
-            "Half had finished after {} ({}) to {} ({})",
+            "half had finished after {} ({}) to {} ({})",
             words::seconds(least),
-            sheet::shortened(&grid.label(one), sheet::SHORT),
+            name(one),
             words::seconds(most),
-            sheet::shortened(&grid.label(other), sheet::SHORT),
+            name(other),
         ),
-        (Some((time_s, _)), _) => format!("Half had finished after {}", words::seconds(time_s)),
-        _ => "In no cell did half of the hosts finish".to_owned(),
+        (Some((time_s, _)), _) => format!("half had finished after {}", words::seconds(time_s)),
+        _ => "most runs of every cell ended before half had finished".to_owned(),
     };
     if never > 0 && quickest.is_some() {
-        text.push_str(&format!("; never in {}", words::plural(never as u64, "cell")));
+        text.push_str(&format!("; not in most runs of {}", words::plural(never as u64, "cell")));
     }
+    if let [factor] = &grid.factors[..] {
+        return format!("By {}: {text}", factor.path);
+    }
+    // It begins the title.
+    text[..1].make_ascii_uppercase();
     text
 }
 

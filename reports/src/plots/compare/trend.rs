@@ -69,9 +69,9 @@ fn title(path: &str, curves: &[Curve], points: &[(f64, String)]) -> String {
     let ends = ends.and_then(|curve| Some((curve, curve.points.first()?, curve.points.last()?)));
     match ends {
         Some((curve, (from, [_, before, _]), (to, [_, after, _]))) => {
-            let whose = if curves.len() > 1 { format!("{}: ", curve.label) } else { String::new() };
+            let whose = if curves.len() > 1 { format!("{}: half", curve.label) } else { "Half".to_owned() };
             format!(
-                "{whose}{} at {}, {} at {}",
+                "{whose} had finished after {} at {}, and after {} at {}",
                 words::seconds(*before),
                 word(*from),
                 words::seconds(*after),
