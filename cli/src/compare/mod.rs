@@ -245,12 +245,16 @@ impl Job<'_> {
             |number, _| self.run(missing[number as usize]),
             |news| {
                 let News::Done(number, result) = news else { return };
-                done += 1;
-                progress.set(done, || label(number));
-                if let Err(trouble) = result {
-                    // The others would fail alike, or have been told to end.
-                    self.stop.store(true, Ordering::Relaxed);
-                    troubles.insert(number, trouble);
+                match result {
+                    Ok(()) => {
+                        done += 1;
+                        progress.set(done, || label(number));
+                    }
+                    Err(trouble) => {
+                        // The others would fail alike, or have been told to end.
+                        self.stop.store(true, Ordering::Relaxed);
+                        troubles.insert(number, trouble);
+                    }
                 }
             },
         );
