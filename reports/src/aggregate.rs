@@ -98,11 +98,16 @@ const CLASS_P50: &str = "class_p50_s.";
 /// Figures of those who watch.
 const WATCHING: [&str; 4] = ["startup_p50_s", "stalls_mean", "stalled_mean_s", "late_share_mean"];
 
+/// Figures of runs of a given length.
+const GROWTH: [&str; 2] = ["leechers_slope_per_s", "leechers_slope_r2"];
+
 /// The figures of one run by name, in the order of `summary.json`, those of classes last.
 pub(crate) fn figures(summary: &Summary) -> Vec<(String, Option<f64>)> {
     let watched = summary.late_share_mean.is_some();
     let common = common_figures(summary).into_iter();
+    let grows = summary.leechers_slope_per_s.is_some();
     let common = common.filter(|(name, _)| watched || !WATCHING.contains(name));
+    let common = common.filter(|(name, _)| grows || !GROWTH.contains(name));
     let common = common.map(|(name, value)| (name.to_owned(), value));
     let classes = summary.class_p50_s.iter().map(|(class, p50_s)| (format!("{CLASS_P50}{class}"), *p50_s));
     common.chain(classes).collect()
@@ -147,6 +152,8 @@ pub(crate) fn common_figures(summary: &Summary) -> Vec<(&'static str, Option<f64
         ("stalls_mean", summary.stalls_mean),
         ("stalled_mean_s", summary.stalled_mean_s),
         ("late_share_mean", summary.late_share_mean),
+        ("leechers_slope_per_s", summary.leechers_slope_per_s),
+        ("leechers_slope_r2", summary.leechers_slope_r2),
         ("simulated_s", Some(summary.simulated_s)),
         ("events", whole(summary.events)),
     ]

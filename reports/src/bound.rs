@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::record::{ContentInfo, PeerRow, Role};
+use crate::record::{ContentInfo, PeerRow, Role, RunInfo};
 
 /// Joins may spread over this share of the bound before it stops meaning anything for one host's download time.
 const MAX_JOIN_SPREAD: f64 = 0.05;
@@ -17,6 +17,9 @@ pub enum NoBound {
     /// There is no host that holds everything from the start.
     #[error("no seed: the bound is about one that serves the whole content")]
     NoSeed,
+    /// More than one host holds everything from the start.
+    #[error("{0} seeds: the bound is about one server")]
+    Seeds(usize),
     /// Hosts brought pieces of their own.
     #[error("{0} hosts joined with pieces of their own")]
     InitialPieces(usize),
@@ -39,6 +42,53 @@ pub enum NoBound {
     },
 }
 
+/// Kumar and Ross, as [`Bound::by`] has them.
+pub const KUMAR_ROSS: &str = "Kumar and Ross";
+/// Mundinger, Weber and Weiss, likewise.
+pub const MUNDINGER_WEBER_WEISS: &str = "Mundinger, Weber and Weiss";
+
+/// The least time, and whose theorem says so.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Bound {
+    /// In seconds from the first join.
+    pub time_s: f64,
+    /// [`KUMAR_ROSS`] or [`MUNDINGER_WEBER_WEISS`].
+    pub by: &'static str,
+}
+
+/// The bound of what ran: in slots that of Mundinger, Weber and Weiss, else that of Kumar and Ross.
+///
+/// # Errors
+/// Where its premises fail.
+pub fn bound(info: &RunInfo, peers: &[PeerRow]) -> Result<Bound, NoBound> {
+    match info.slot_s {
+        Some(slot_s) => {
+            let time_s = mundinger_weber_weiss(info.content.pieces, slot_s, peers)?;
+            Ok(Bound { time_s, by: MUNDINGER_WEBER_WEISS })
+        }
+        None => kumar_ross(&info.content, peers).map(|time_s| Bound { time_s, by: KUMAR_ROSS }),
+    }
+}
+
+/// M + floor(log2 N) slots for M pieces, one server and N hosts, each of which sends one piece a slot and receives any
+/// number: 1 + floor(log2 N)/M times what the content takes on one uplink (Mundinger, Weber and Weiss, 2008, for equal
+/// capacities). Hosts that leave, or that send nothing, only make the time longer.
+///
+/// # Errors
+/// Where the premises fail.
+pub fn mundinger_weber_weiss(pieces: u32, slot_s: f64, peers: &[PeerRow]) -> Result<f64, NoBound> {
+    check_premises(peers)?;
+    match peers.iter().filter(|peer| peer.role == Role::Seed).count() {
+        1 => {}
+        seeds => return Err(NoBound::Seeds(seeds)),
+    }
+    let hosts = peers.iter().filter(|peer| peer.is_eligible()).count();
+    let slots = pieces + hosts.ilog2();
+    let bound_s = f64::from(slots) * slot_s;
+    check_joins(peers, bound_s)?;
+    Ok(bound_s)
+}
+
 /// T_min = max{F/u_s, F/d_min, N F/(u_s + sum u_i)} (Kumar and Ross, 2006), in seconds from the first join; u_s is
 /// the uplink of all seeds together, F the content, d_min the slowest downlink, u_i a leecher's uplink and 0 for a
 /// free rider. An unlimited link takes its term out of the maximum. Hosts that leave when they have finished only
@@ -47,6 +97,17 @@ pub enum NoBound {
 /// # Errors
 /// Where the premises fail.
 pub fn kumar_ross(content: &ContentInfo, peers: &[PeerRow]) -> Result<f64, NoBound> {
+    check_premises(peers)?;
+    let bound_s = longest_term_s(content.total_bytes as f64, peers).ok_or(NoBound::Unlimited)?;
+    if bound_s.is_infinite() {
+        return Err(NoBound::NoRate);
+    }
+    check_joins(peers, bound_s)?;
+    Ok(bound_s)
+}
+
+/// What both bounds take for granted.
+fn check_premises(peers: &[PeerRow]) -> Result<(), NoBound> {
     let eligible = || peers.iter().filter(|peer| peer.is_eligible());
     let count = |failing: fn(&PeerRow) -> bool| eligible().filter(|peer| failing(peer)).count();
     if eligible().next().is_none() {
@@ -60,19 +121,19 @@ pub fn kumar_ross(content: &ContentInfo, peers: &[PeerRow]) -> Result<f64, NoBou
         hosts => return Err(NoBound::InitialPieces(hosts)),
     }
     match count(|peer| peer.left_s.is_some() && peer.completed_s.is_none()) {
-        0 => {}
-        hosts => return Err(NoBound::LeftUnfinished(hosts)),
+        0 => Ok(()),
+        hosts => Err(NoBound::LeftUnfinished(hosts)),
     }
-    let bound_s = longest_term_s(content.total_bytes as f64, peers).ok_or(NoBound::Unlimited)?;
-    if bound_s.is_infinite() {
-        return Err(NoBound::NoRate);
-    }
-    let joins = || eligible().map(|peer| peer.joined_s);
+}
+
+/// They are about hosts that come at about the same time.
+fn check_joins(peers: &[PeerRow], bound_s: f64) -> Result<(), NoBound> {
+    let joins = || peers.iter().filter(|peer| peer.is_eligible()).map(|peer| peer.joined_s);
     let spread_s = joins().fold(f64::MIN, f64::max) - joins().fold(f64::MAX, f64::min);
     if spread_s > MAX_JOIN_SPREAD * bound_s {
         return Err(NoBound::Staggered { spread_s, bound_s });
     }
-    Ok(bound_s)
+    Ok(())
 }
 
 fn longest_term_s(content_bytes: f64, peers: &[PeerRow]) -> Option<f64> {
@@ -211,6 +272,27 @@ mod tests {
         ];
         for (peers, reason) in cases {
             assert_eq!(kumar_ross(&CONTENT, &peers), Err(reason));
+        }
+    }
+
+    #[test]
+    fn in_slots_a_piece_doubles_its_copies_and_each_other_piece_takes_a_slot() {
+        for (hosts, pieces, slots) in
+            [(1, 1, 1.0), (15, 32, 35.0), (100, 50, 56.0), (255, 100, 107.0), (256, 1, 9.0)]
+        {
+            let mut peers = vec![peer(Role::Leecher, Some(50), None); hosts];
+            peers.push(peer(Role::Seed, Some(50), None));
+            let bound_s = mundinger_weber_weiss(pieces, 2.0, &peers);
+            assert_eq!(bound_s, Ok(2.0 * slots), "{hosts} hosts, {pieces} pieces");
+            let content = ContentInfo { total_bytes: 100 * u64::from(pieces), piece_bytes: 100, pieces };
+            let slotted = RunInfo { content, slot_s: Some(2.0), ..RunInfo::default() };
+            assert_eq!(bound(&slotted, &peers).map(|bound| bound.by), Ok(MUNDINGER_WEBER_WEISS));
+            let on_links = RunInfo { slot_s: None, ..slotted };
+            let kumar_ross = bound(&on_links, &peers).expect("a bound");
+            assert_eq!(kumar_ross.by, KUMAR_ROSS);
+            assert!(kumar_ross.time_s <= 2.0 * slots, "slots make nothing quicker");
+            peers.push(peer(Role::Seed, Some(50), None));
+            assert_eq!(mundinger_weber_weiss(pieces, 2.0, &peers), Err(NoBound::Seeds(2)));
         }
     }
 

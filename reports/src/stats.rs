@@ -77,6 +77,26 @@ pub fn effective_sources(bytes_by_source: impl IntoIterator<Item = u64>) -> Opti
     (squares > 0.0).then(|| sum * sum / squares)
 }
 
+/// A line through points.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Line {
+    /// How much it rises from one unit to the next.
+    pub slope: f64,
+    /// The share of the variance that it accounts for; `None` where there is none.
+    pub r2: Option<f64>,
+}
+
+/// The line of least squares through points (x, y); `None` if they have not two different x at least.
+pub fn least_squares(points: &[(f64, f64)]) -> Option<Line> {
+    let xs: Vec<f64> = points.iter().map(|point| point.0).collect();
+    let ys: Vec<f64> = points.iter().map(|point| point.1).collect();
+    let (mean_x, mean_y) = (mean(&xs)?, mean(&ys)?);
+    let products =
+        |of: fn(f64, f64) -> f64| -> f64 { points.iter().map(|&(x, y)| of(x - mean_x, y - mean_y)).sum() };
+    let (xx, xy, yy) = (products(|x, _| x * x), products(|x, y| x * y), products(|_, y| y * y));
+    (xx > 0.0).then(|| Line { slope: xy / xx, r2: (yy > 0.0).then(|| xy * xy / (xx * yy)) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,5 +156,17 @@ mod tests {
         assert_eq!(effective_sources([10, 0]), Some(1.0));
         assert_eq!(effective_sources([1, 3]), Some(1.6));
         assert_eq!(effective_sources([]), None);
+    }
+
+    #[test]
+    fn a_line_through_points() {
+        let line = least_squares(&[(0.0, 1.0), (1.0, 3.0), (2.0, 5.0)]).expect("a line");
+        assert_eq!(line, Line { slope: 2.0, r2: Some(1.0) });
+        // x and y less their means: (-1, -1), (0, 1), (1, 0): xy = 1, xx = 2, yy = 2.
+        let line = least_squares(&[(0.0, 0.0), (1.0, 2.0), (2.0, 1.0)]).expect("a line");
+        assert_eq!(line, Line { slope: 0.5, r2: Some(0.25) });
+        assert_eq!(least_squares(&[(0.0, 4.0), (1.0, 4.0)]), Some(Line { slope: 0.0, r2: None }));
+        assert_eq!(least_squares(&[(1.0, 0.0), (1.0, 2.0)]), None);
+        assert_eq!(least_squares(&[]), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::bound::kumar_ross;
+use crate::bound::{Bound, bound};
 use crate::record::decimal::rounded;
 use crate::record::{Completion, PeerRow, Role, RunInfo, Summary, TimelineRow};
 use crate::stats;
@@ -14,8 +14,9 @@ pub fn summarise(info: &RunInfo, peers: &[PeerRow], timeline: &[TimelineRow]) ->
     let all_completed = !eligible.is_empty() && completed == eligible.len();
     let completion_s = completion(&eligible);
     let makespan_s = if all_completed { makespan(&eligible) } else { None };
-    let bound = kumar_ross(&info.content, peers);
-    let bound_s = bound.as_ref().ok().copied();
+    let bound = bound(info, peers);
+    let bound_s = bound.as_ref().ok().map(|bound| bound.time_s);
+    let line = growth(info, timeline);
     let over_bound = |time: Option<f64>| time.zip(bound_s).map(|(time, bound)| time / bound);
     let round = |value: Option<f64>| value.filter(|value| value.is_finite()).map(rounded);
     Summary {
@@ -33,6 +34,7 @@ pub fn summarise(info: &RunInfo, peers: &[PeerRow], timeline: &[TimelineRow]) ->
         ended_by: info.ended_by.clone(),
         makespan_s: round(makespan_s),
         bound_s: round(bound_s),
+        bound_by: bound.as_ref().ok().map(|bound: &Bound| bound.by.to_owned()),
         bound_reason: bound.err().map(|reason| reason.to_string()),
         stretch_last: round(over_bound(makespan_s)),
         stretch_mean: round(over_bound(completion_s.mean)),
@@ -58,6 +60,8 @@ pub fn summarise(info: &RunInfo, peers: &[PeerRow], timeline: &[TimelineRow]) ->
         stalled_mean_s: round(stats::mean(&observed(&eligible, |peer| peer.stalled_s))),
         late_share_mean: round(stats::mean(&observed(&eligible, |peer| peer.late_share))),
         unchoking_s: unchoking(info),
+        leechers_slope_per_s: round(line.map(|line| line.slope)),
+        leechers_slope_r2: round(line.and_then(|line| line.r2)),
         simulated_s: rounded(info.simulated_s),
         events: info.events,
         class_p50_s: class_medians(&eligible),
@@ -71,6 +75,15 @@ pub fn summarise(info: &RunInfo, peers: &[PeerRow], timeline: &[TimelineRow]) ->
             max: round(completion_s.max),
         },
     }
+}
+
+/// The line through the number of leechers, where a run of a given length shows how it changes.
+fn growth(info: &RunInfo, timeline: &[TimelineRow]) -> Option<stats::Line> {
+    if !["time", "steady_state"].contains(&info.ended_by.as_str()) {
+        return None;
+    }
+    let points: Vec<_> = timeline.iter().map(|row| (row.t_s, f64::from(row.leechers))).collect();
+    stats::least_squares(&points)
 }
 
 /// The download time of a host, from its own join.
@@ -201,6 +214,20 @@ mod tests {
             wire_up_bytes: sent + sent / 10,
             ..PeerRow::default()
         }
+    }
+
+    #[test]
+    fn a_run_of_a_given_length_says_how_the_swarm_grows() {
+        let row = |t_s, leechers| TimelineRow { t_s, leechers, ..TimelineRow::default() };
+        let timeline = [row(10.0, 300), row(15.0, 310), row(20.0, 320)];
+        let figures = |ended_by: &str| {
+            let info = RunInfo { ended_by: ended_by.to_owned(), ..RunInfo::default() };
+            let summary = summarise(&info, &[], &timeline);
+            (summary.leechers_slope_per_s, summary.leechers_slope_r2)
+        };
+        assert_eq!(figures("time"), (Some(2.0), Some(1.0)));
+        assert_eq!(figures("steady_state"), (Some(2.0), Some(1.0)));
+        assert_eq!(figures("all_done"), (None, None), "it shrank because all were done");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::aggregate::Aggregate;
+use crate::bound;
 use crate::record::Summary;
 use crate::words;
 
@@ -59,11 +60,7 @@ pub fn summary_lines(summary: &Summary) -> Vec<Line> {
             seconds(summary.makespan_s),
             "from the first joining to the last completion",
         ),
-        line(
-            "least possible time",
-            bound(summary),
-            "no protocol could serve all sooner over these links (Kumar and Ross)",
-        ),
+        line("least possible time", bound_time(summary), bound_definition(summary)),
         line("last host / least possible", times(summary.stretch_last), "1 would be perfect"),
         line(
             "mean host / least possible",
@@ -142,6 +139,14 @@ pub fn summary_lines(summary: &Summary) -> Vec<Line> {
         let before_simulated = lines.len() - 1;
         lines.splice(before_simulated..before_simulated, watching);
     }
+    if summary.leechers_slope_per_s.is_some() {
+        let growth = line(
+            "leechers, growth",
+            growth(summary),
+            "slope of the line of least squares through the number of leechers, and how well it fits",
+        );
+        lines.insert(lines.len() - 1, growth);
+    }
     // One class alone has the median of all.
     if summary.class_p50_s.len() > 1 {
         let classes = summary.class_p50_s.iter().map(|(class, p50_s)| {
@@ -164,12 +169,26 @@ fn finished(summary: &Summary) -> String {
     text
 }
 
-fn bound(summary: &Summary) -> String {
+fn bound_time(summary: &Summary) -> String {
     match (summary.bound_s, &summary.bound_reason) {
         (Some(bound_s), _) => words::seconds(bound_s),
         (None, Some(reason)) => format!("– ({reason})"),
         (None, None) => "–".to_owned(),
     }
+}
+
+fn bound_definition(summary: &Summary) -> &'static str {
+    match summary.bound_by.as_deref() {
+        Some(bound::MUNDINGER_WEBER_WEISS) => {
+            "no schedule of one piece a slot could serve all sooner (Mundinger, Weber and Weiss)"
+        }
+        _ => "no protocol could serve all sooner over these links (Kumar and Ross)",
+    }
+}
+
+fn growth(summary: &Summary) -> String {
+    let figure = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), words::figure);
+    format!("{}/s (R² {})", figure(summary.leechers_slope_per_s), figure(summary.leechers_slope_r2))
 }
 
 fn blocks(summary: &Summary) -> String {

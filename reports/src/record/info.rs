@@ -28,11 +28,14 @@ pub struct RunInfo {
     pub seed: u64,
     /// Version of the program.
     pub version: String,
-    /// `des` or `turmoil`.
+    /// `des`, `turmoil`, or the model of contacts.
     pub backend: String,
     /// The steps of time, where it went on in steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tick: Option<Tick>,
+    /// How long a slot is, in which each host sends one piece, where time goes in slots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot_s: Option<f64>,
     /// Hash over everything that happened, in hexadecimal digits.
     pub trace_hash: String,
     /// Why the run ended: `all_done`, `time`, `steady_state`, or the cap that was hit.
@@ -60,6 +63,7 @@ impl Default for RunInfo {
             version: String::new(),
             backend: "des".to_owned(),
             tick: None,
+            slot_s: None,
             trace_hash: String::new(),
             ended_by: String::new(),
             simulated_s: 0.0,

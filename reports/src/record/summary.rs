@@ -16,7 +16,7 @@ pub struct Summary {
     pub seed: u64,
     /// Version of the program.
     pub version: String,
-    /// `des` or `turmoil`.
+    /// `des`, `turmoil`, or the model of contacts.
     pub backend: String,
     /// The steps of time, where it went on in steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,8 +41,11 @@ pub struct Summary {
     pub class_p50_s: BTreeMap<String, Option<f64>>,
     /// From the first join of an eligible host to the last completion; `None` unless all completed.
     pub makespan_s: Option<f64>,
-    /// The least makespan that any protocol could reach (Kumar and Ross).
+    /// The least makespan that any protocol could reach ([`crate::bound`]).
     pub bound_s: Option<f64>,
+    /// Whose bound that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound_by: Option<String>,
     /// Why there is no bound.
     pub bound_reason: Option<String>,
     /// `makespan_s` over `bound_s`.
@@ -94,6 +97,13 @@ pub struct Summary {
     /// Time for which hosts of a class unchoked hosts of another, or of their own, summed over connections: by the class
     /// that gave the slots, then by the one that got them. What is absent is 0.
     pub unchoking_s: BTreeMap<String, BTreeMap<String, f64>>,
+    /// In runs of a given length: how fast the number of leechers present changed, as the slope of the line of least
+    /// squares through the timeline, in hosts a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leechers_slope_per_s: Option<f64>,
+    /// The share of the variance of that number which the line accounts for (R²).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leechers_slope_r2: Option<f64>,
     /// How long the run was, in seconds of the simulation.
     pub simulated_s: f64,
     /// How many events were delivered.
