@@ -113,6 +113,14 @@ impl Bitfield {
         pairs.enumerate().flat_map(|(index, (&mine, &theirs))| ones(index, mine & !theirs))
     }
 
+    /// The set of the pieces in this set and not in `other`.
+    pub fn without(&self, other: &Self) -> Self {
+        let words: SmallVec<[u64; 4]> =
+            self.words.iter().zip(&other.words).map(|(mine, theirs)| mine & !theirs).collect();
+        let count = words.iter().map(|word| word.count_ones()).sum();
+        Self { words, len: self.len, count }
+    }
+
     /// Whether this set has a piece that `other` lacks.
     pub fn exceeds(&self, other: &Self) -> bool {
         self.words.iter().zip(&other.words).any(|(mine, theirs)| mine & !theirs != 0)
@@ -138,6 +146,19 @@ impl fmt::Debug for Bitfield {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_one_set_has_beyond_another() {
+        let set = |pieces: &[u32]| {
+            let mut set = Bitfield::none(130);
+            pieces.iter().for_each(|&piece| _ = set.insert(PieceIndex(piece)));
+            set
+        };
+        let (one, other) = (set(&[0, 63, 64, 129]), set(&[63, 70, 129]));
+        assert_eq!(one.without(&other), set(&[0, 64]));
+        assert_eq!(one.without(&one), Bitfield::none(130));
+        assert_eq!(Bitfield::all(130).without(&Bitfield::none(130)), Bitfield::all(130));
+    }
 
     proptest! {
         #[test]

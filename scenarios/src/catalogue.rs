@@ -53,6 +53,8 @@ const FILES: &[(&str, &str)] = files![
     "watching",
     "growth",
     "bharambe-2006",
+    "mundinger-2008",
+    "missing-piece",
     "real-swarm-a",
     "real-swarm-b",
     "bench",

@@ -65,6 +65,13 @@ impl Source {
         self.error_at(&Spot { path, is_key: false }, ScenarioError::new(message, hint))
     }
 
+    /// Whether the field with this dotted path was written.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        let path: Vec<String> =
+            Key::parse(path).unwrap_or_default().iter().map(|key| key.get().to_owned()).collect();
+        locate(&self.merged, &Spot { path, is_key: false }).is_some()
+    }
+
     pub(crate) fn merged(&self) -> &Document<String> {
         &self.merged
     }

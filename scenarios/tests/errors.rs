@@ -620,3 +620,70 @@ proptest! {
         }
     }
 }
+
+/// A good scenario of contacts, for [`error_in_contacts`].
+const CONTACTS: &str = r#"schema = 1
+content = { size = "4 MB", piece_size = "1 MB" }
+contacts.slotted.slot = "1 s"
+[hosts.seed]
+count = 1
+behaviour = "seed"
+[hosts.user]
+count = 9
+"#;
+
+fn error_in_contacts(set: &str) -> String {
+    error_of(CONTACTS, &[set])
+}
+
+#[test]
+fn what_means_nothing_in_a_model_of_contacts_is_refused() {
+    assert_eq!(error_of(CONTACTS, &[]), "no error");
+    let unused = [
+        ("hosts.user.links", r#"{ up = "1 Mbit/s", down = "1 Mbit/s" }"#),
+        ("hosts.user.limits", "{ slots = 5 }"),
+        ("hosts.user.choker", "libtorrent"),
+        ("hosts.user.peers", "seeds"),
+        ("hosts.user.disk", r#"{ latency = "8 ms" }"#),
+        ("hosts.seed.super_seeding", "true"),
+        ("hosts.user.fast_extension", "false"),
+        ("hosts.user.endgame", "false"),
+        ("hosts.user.endgame_from", "last-pieces"),
+        ("hosts.user.take_back", "false"),
+        ("tracker", "{ numwant = 5 }"),
+        ("network", r#"{ latency = "1 ms" }"#),
+        ("fault", r#"[{ at = "1 s", target = "tracker", kind = "down" }]"#),
+    ];
+    for (field, value) in unused {
+        let error = error_in_contacts(&format!("{field}={value}"));
+        let expected = format!("`{field}` has no meaning where hosts meet by `contacts`");
+        assert!(error.contains(&expected) && error.contains("hint: leave it out"), "{field}: {error}");
+    }
+}
+
+#[test]
+fn models_of_contacts_have_slots_that_are_full_and_rates_above_zero() {
+    let cases = [
+        ("content.size=4.5 MB", "the last piece is shorter than a slot"),
+        ("contacts.slotted.slot=0 s", "`contacts.slotted.slot` is zero"),
+        (r#"contacts={ random = { rate = "0 /s" } }"#, "nobody would ever meet anybody"),
+        (
+            r#"contacts={ random = { rate = "1 /s" }, slotted = { slot = "1 s" } }"#,
+            "takes one form, not several",
+        ),
+        ("contacts.slotted.slots=3", "unknown field `slots`"),
+    ];
+    for (set, expected) in cases {
+        let error = error_in_contacts(set);
+        assert!(error.contains(expected) && error.contains("hint: "), "{set}: {error}");
+    }
+}
+
+#[test]
+fn without_contacts_there_are_links() {
+    let error = error_of(&CONTACTS.replace("contacts.slotted.slot = \"1 s\"", ""), &[]);
+    assert!(
+        error.contains("`links` is missing") && error.contains("add `links = ...` to [hosts.seed]"),
+        "{error}"
+    );
+}

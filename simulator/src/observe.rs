@@ -35,7 +35,7 @@ struct Totals {
 impl Sampler {
     /// A sampler for a swarm of this scenario.
     pub fn new(scenario: &Scenario, pieces: u32) -> Self {
-        let uplink = |class: &HostClass| (up(class), class.behaviour != Behaviour::FreeRider);
+        let uplink = |class: &HostClass| (up(scenario, class), class.behaviour != Behaviour::FreeRider);
         Self {
             rows: Vec::new(),
             availability: AvailabilitySampler::new(pieces),
@@ -113,7 +113,7 @@ pub fn peer_rows(
         let joined = account.joined_at.filter(|&at| account.seed || at >= from);
         if let Some(joined) = joined {
             let wire = swarm.wire_bytes(host);
-            let mut row = peer_row(name, class, account, joined, wire);
+            let mut row = peer_row(scenario, name, class, account, joined, wire);
             row.host = format!("{name}-{index}");
             let lacks = account.present && !account.seed && account.completed_at.is_none();
             row.stalled = lacks && swarm.now().since(account.progress_at) >= stall_after;
@@ -142,7 +142,14 @@ fn watch(scenario: &Scenario, class: &HostClass, account: &Account, end: Instant
     row.late_share = Some(playback.late_share);
 }
 
-fn peer_row(name: &str, class: &HostClass, account: &Account, joined: Instant, wire: (u64, u64)) -> PeerRow {
+fn peer_row(
+    scenario: &Scenario,
+    name: &str,
+    class: &HostClass,
+    account: &Account,
+    joined: Instant,
+    wire: (u64, u64),
+) -> PeerRow {
     let secs = |at: Instant| at.as_secs_f64();
     let since = |at: Instant, earlier: Instant| at.since(earlier).as_secs_f64();
     let last_piece = match account.last_pieces_at {
@@ -157,7 +164,7 @@ fn peer_row(name: &str, class: &HostClass, account: &Account, joined: Instant, w
             Behaviour::Normal | Behaviour::Seed => Role::Leecher,
         },
         initial_pieces: account.initial_pieces,
-        up_bytes_per_s: up(class),
+        up_bytes_per_s: up(scenario, class),
         down_bytes_per_s: least(class.links.down.bytes_per_s(), class.limits.down.bytes_per_s()),
         joined_s: secs(joined),
         bootstrap_s: account
@@ -241,8 +248,13 @@ fn fault_row(fault: &PlannedFault, names: &[String], end: Instant) -> FaultRow {
     }
 }
 
-/// The uplink of a host of `class`: the smaller of the link and the client's own limit.
-pub fn up(class: &HostClass) -> Option<u64> {
+/// The uplink of a host of `class`: the smaller of the link and the client's own limit; one piece a slot where time goes
+/// in slots.
+pub fn up(scenario: &Scenario, class: &HostClass) -> Option<u64> {
+    if let Some(slot) = scenario.slot() {
+        let piece = u128::from(scenario.content.piece_size.bytes()) * 1_000_000_000;
+        return u64::try_from(piece / u128::from(slot.as_nanos().max(1))).ok();
+    }
     least(class.links.up.bytes_per_s(), class.limits.up.bytes_per_s())
 }
 

@@ -9,7 +9,8 @@ use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::Geometry;
 use torrentlab_reports::record::{Bar, ClassInfo, ContentInfo, RunInfo, RunRecord};
 use torrentlab_reports::{judge, summarise};
-use torrentlab_scenarios::schema::{Arrival, Behaviour, HostClass, Until};
+use torrentlab_scenarios::schema::{Arrival, Behaviour, Contacts, HostClass, Until};
+use torrentlab_scenarios::units::Span;
 use torrentlab_scenarios::{Bounds, InitialPieces, Scenario, Stay};
 
 use crate::build::{BuildError, build, synthetic};
@@ -20,7 +21,7 @@ use crate::observe::{Sampler, fault_rows, peer_rows, piece_rows, up};
 use crate::registry::Registry;
 use crate::simulation::Simulation;
 use crate::trace::{Detail, Difference, TraceResult, first_difference};
-use crate::{fault, swarm, turmoil};
+use crate::{contact, fault, swarm, turmoil};
 
 /// Nobody is given up as stalled before two regular announces and so much more.
 const STALL_SLACK: Duration = Duration::from_secs(600);
@@ -201,6 +202,12 @@ fn run_bare(
     };
     let geometry = content.geometry();
     let plan = |content| build(scenario, registry, content, seed, options.detail.clone());
+    if let Some(model) = scenario.contacts {
+        check_contacts(options)?;
+        let plan = plan(content)?;
+        let job = Job { scenario, seed, options, complaints: plan.config.complaints.clone() };
+        return job.run(contact::Swarm::new(model, plan, scenario, registry), geometry, progress);
+    }
     match options.backend {
         Backend::Des => {
             let plan = plan(content)?;
@@ -215,6 +222,20 @@ fn run_bare(
             job.run(turmoil::Swarm::new(plan, original), geometry, progress)
         }
     }
+}
+
+/// A model of contacts carries no bytes.
+fn check_contacts(options: &RunOptions<'_>) -> Result<(), BuildError> {
+    let no_bytes = "hosts that meet by `contacts` exchange no bytes";
+    if options.backend != Backend::Des {
+        let hint = "leave --backend out, or leave `contacts` out for real clients on links";
+        return Err(BuildError::new("contacts", format!("{no_bytes} for turmoil to carry"), hint));
+    }
+    if options.content.is_some() {
+        let hint = "leave --payload or --torrent out: `content` has the size";
+        return Err(BuildError::new("contacts", format!("{no_bytes}, and take no content"), hint));
+    }
+    Ok(())
 }
 
 /// A scenario to be run with a seed.
@@ -256,7 +277,8 @@ impl Job<'_> {
             bars: bars(scenario),
             seed,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            backend: options.backend.name().to_owned(),
+            backend: backend(scenario, options).to_owned(),
+            slot_s: scenario.slot().map(Span::as_secs_f64),
             tick,
             trace_hash: format!("{:032x}", trace.hash),
             ended_by: ended_by.to_owned(),
@@ -357,6 +379,15 @@ impl Job<'_> {
     }
 }
 
+/// What moves the content, by its name in records.
+fn backend(scenario: &Scenario, options: &RunOptions<'_>) -> &'static str {
+    match scenario.contacts {
+        None => options.backend.name(),
+        Some(Contacts::Slotted(_)) => "slotted contacts",
+        Some(Contacts::Random(_)) => "random contacts",
+    }
+}
+
 /// What the scenario's claim comes down to.
 pub fn bars(scenario: &Scenario) -> Vec<Bar> {
     let bar = |(figure, bounds): (&String, &Bounds)| Bar {
@@ -394,7 +425,7 @@ fn class_infos(scenario: &Scenario, ledger: &Ledger) -> Vec<ClassInfo> {
             Behaviour::Seed => "seed",
         }
         .to_owned(),
-        up_bytes_per_s: up(class),
+        up_bytes_per_s: up(scenario, class),
         down_bytes_per_s: class.links.down.bytes_per_s(),
         picker: class.picker.to_string(),
         choker: class.choker.to_string(),

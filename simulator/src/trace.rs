@@ -3,7 +3,7 @@
 use crate::fault::{Action, What};
 use torrentlab_engine::node::{DialFailure, Input, Output, StorageOp};
 use torrentlab_engine::time::Instant;
-use torrentlab_engine::units::{Block, ConnId};
+use torrentlab_engine::units::{Block, ConnId, PieceIndex};
 use torrentlab_engine::wire::{Message, Payload};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -32,6 +32,22 @@ pub struct Trace {
     detail: Detail,
     chunks: Vec<u64>,
     words: Vec<String>,
+}
+
+/// What happens to a host where there are no nodes: in [`crate::contact`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Passage {
+    /// It came (back).
+    Came,
+    /// It went.
+    Went,
+    /// It received a piece.
+    Received {
+        /// From whom.
+        from: u32,
+        /// Which.
+        piece: PieceIndex,
+    },
 }
 
 /// The hash of a run and what else was kept.
@@ -162,6 +178,17 @@ impl Trace {
             What::End => self.put(head(49), 0, 0),
             What::Hold(one, other) => self.put(head(50), u64::from(one), u64::from(other)),
             What::Release(one, other) => self.put(head(51), u64::from(one), u64::from(other)),
+        }
+    }
+
+    /// Something happened to a host that has no node.
+    pub fn passage(&mut self, now: Instant, host: u32, passage: Passage) {
+        self.before(now, "host", host, &passage);
+        let head = |kind: u8| Head { now, host, kind, conn: None };
+        match passage {
+            Passage::Came => self.put(head(56), 0, 0),
+            Passage::Went => self.put(head(57), 0, 0),
+            Passage::Received { from, piece } => self.put(head(58), u64::from(from), u64::from(piece.0)),
         }
     }
 

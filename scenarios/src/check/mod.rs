@@ -1,5 +1,6 @@
 //! What a scenario may not say, although each field by itself is well written.
 
+mod contacts;
 mod fault;
 mod host;
 mod rules;
@@ -27,6 +28,7 @@ pub(crate) fn check(scenario: &Scenario, source: &Source) -> Checked {
     for (name, class) in &scenario.hosts {
         check.class(&format!("hosts.{name}"), class)?;
     }
+    check.contacts()?;
     check.shares()?;
     check.sizes()?;
     check.missing_pieces()?;

@@ -57,7 +57,8 @@ pub struct HostClass {
     /// What they watch while it comes. Without it, nobody watches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub playback: Option<Playback>,
-    /// Their access links: the wire.
+    /// Their access links: the wire. Needed, but for a model of `contacts`, which has no links.
+    #[serde(default = "no_links")]
     pub links: Links,
     /// Their disk. Without it, what they store is there at once and never lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -290,6 +291,11 @@ impl Default for Limits {
 }
 
 impl HostClass {
+    /// A class of so many hosts that says nothing else.
+    pub(crate) fn plain() -> Self {
+        toml_edit::de::from_str("count = 1").expect("every field but the count may be left out")
+    }
+
     /// The number of hosts where the class has one of its own: `count`, or the length of its trace.
     pub fn fixed_count(&self) -> Option<u32> {
         match (&self.arrival, self.count) {
@@ -306,6 +312,20 @@ impl HostClass {
             (None, Behaviour::Seed) => InitialPieces::All,
             (None, _) => InitialPieces::None,
         }
+    }
+}
+
+/// Links that limit nothing, for models without links.
+fn no_links() -> Links {
+    Links {
+        up: Rate::UNLIMITED,
+        down: Rate::UNLIMITED,
+        latency: twenty_ms(),
+        jitter: no_time(),
+        loss: nothing(),
+        socket_buffer: kib_64(),
+        window: kib_1024(),
+        queue: kib_128(),
     }
 }
 

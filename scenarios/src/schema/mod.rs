@@ -1,6 +1,7 @@
 //! What a scenario file may say. The doc comments here are the reference of all fields.
 
 mod churn;
+mod contacts;
 mod fault;
 mod host;
 mod world;
@@ -11,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use churn::{Arrival, Decay, Departure, FlashCrowd, Leave, Session, Steady, Trace};
+pub use contacts::{Contacts, RandomContacts, Slotted};
 pub use fault::{
     Corrupt, Disk, Fault, FaultKind, RandomFault, RandomFaults, RateChange, Restart, WrongAnswer,
 };
@@ -59,6 +61,9 @@ pub struct Scenario {
     pub swarm: Swarm,
     /// The classes of hosts, by name.
     pub hosts: BTreeMap<String, HostClass>,
+    /// A model of theory in place of real clients on links.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contacts: Option<Contacts>,
     /// What goes wrong: one table `[[fault]]` for each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fault: Vec<Fault>,
@@ -120,6 +125,14 @@ impl Scenario {
             *sizes.entry(name).or_default() += 1;
         }
         sizes
+    }
+
+    /// How long a slot is, where time goes in slots.
+    pub fn slot(&self) -> Option<Span> {
+        match self.contacts {
+            Some(Contacts::Slotted(slotted)) => Some(slotted.slot),
+            Some(Contacts::Random(_)) | None => None,
+        }
     }
 
     /// How many pieces the content has.
