@@ -134,6 +134,7 @@ impl Swarm {
                 geometry,
                 census: config.census.clone(),
                 player: class.playback.map(|playback| Player::of(scenario, &playback)),
+                complaints: config.complaints.clone(),
             };
             let picker = registry.picker(&class.picker, &setup).expect("strategies are checked before");
             let dice = |purpose| Dice::stream(config.seed, (name, u64::from(plan.index), purpose));
