@@ -329,7 +329,11 @@ impl Torrents<'_> {
                 as u32,
         };
         let seeding_quota = u64::from(limits.seeding_quota) * u64::from(self.geometry.piece_len());
-        let setup = ChokerSetup { now, config, seeding_quota };
+        // Headers take a twentieth of a link, about.
+        let link = rate(class.links.up).map(|rate| rate - rate / 20);
+        let capacity = [limits.up.bytes_per_s(), link].into_iter().flatten().min();
+        let piece_len = self.geometry.piece_len();
+        let setup = ChokerSetup { now, config, seeding_quota, piece_len, capacity };
         self.registry.choker(&class.choker, &setup, dice).expect("strategies are checked before")
     }
 

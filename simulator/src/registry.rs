@@ -43,6 +43,10 @@ pub struct ChokerSetup {
     pub config: StandardConfig,
     /// Bytes that a seed sends to one peer before another has its turn, where its choker counts them.
     pub seeding_quota: u64,
+    /// Bytes in a piece.
+    pub piece_len: u32,
+    /// What its host can send, in payload bytes a second: its own limit, or what its link leaves.
+    pub capacity: Option<u64>,
 }
 
 /// The parameters of a strategy, as a scenario gives them. Deny unknown fields, and give each a default
@@ -239,7 +243,13 @@ mod tests {
                 player,
                 complaints: Complaints::default(),
             },
-            ChokerSetup { now: Instant::ZERO, config: StandardConfig::default(), seeding_quota: 0 },
+            ChokerSetup {
+                now: Instant::ZERO,
+                config: StandardConfig::default(),
+                seeding_quota: 0,
+                piece_len: geometry.piece_len(),
+                capacity: None,
+            },
             Dice::stream(1, ("test", 0, "choker")),
         )
     }

@@ -1,9 +1,10 @@
 //! The strategies that are shipped, by the names and parameters of `docs/reference/strategies.md`.
 
+mod chokers;
+mod late;
+
 use serde::Deserialize;
-use torrentlab_engine::choker::{
-    ChokeView, Choker, Libtorrent, LibtorrentConfig, Slot, Standard, StandardConfig,
-};
+use torrentlab_engine::choker::{ChokeView, Choker, Slot};
 use torrentlab_engine::dice::Dice;
 use torrentlab_engine::picker::{
     Deadline, Inside, MostCommonFirst, Random, RarestFirst, Sequential, Streaming,
@@ -13,7 +14,7 @@ use torrentlab_scenarios::units::Span;
 
 use crate::census::GlobalRarestFirst;
 use crate::lua::ScriptParams;
-use crate::registry::{ChokerSetup, NoParams, Params, Registry};
+use crate::registry::{NoParams, Params, Registry};
 
 pub(crate) fn register(registry: &mut Registry) {
     registry.register_picker_with("rarest-first", |params: RarestFirstParams, _| {
@@ -36,12 +37,7 @@ pub(crate) fn register(registry: &mut Registry) {
         let ahead = Duration::from_nanos(params.ahead.as_nanos());
         Box::new(Deadline::new(player.piece_time, player.buffer, ahead))
     });
-    registry
-        .register_choker("tit-for-tat", |setup, dice| Box::new(Standard::new(setup.config, setup.now, dice)));
-    registry.register_choker("libtorrent", |setup, dice| {
-        Box::new(Libtorrent::new(libtorrent(setup), setup.now, dice))
-    });
-    registry.register_choker("nobody", |_, _| Box::new(Nobody));
+    chokers::register(registry);
 }
 
 /// The parameters of `rarest-first`.
@@ -127,12 +123,6 @@ impl Default for DeadlineParams {
 
 impl Params for DeadlineParams {
     const NEEDS_PLAYER: bool = true;
-}
-
-fn libtorrent(setup: &ChokerSetup) -> LibtorrentConfig {
-    let StandardConfig { slots, optimistic, rechoke_every, rotate_every } = setup.config;
-    let optimistic_every = rechoke_every * u64::from(rotate_every);
-    LibtorrentConfig { slots, optimistic, rechoke_every, optimistic_every, quota: setup.seeding_quota }
 }
 
 /// Serves nobody: a free rider.

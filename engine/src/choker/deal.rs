@@ -1,6 +1,9 @@
 //! What one decision is about.
 
-use super::{ChokePeer, ChokeView};
+use super::rotation::Rotation;
+use super::rounds::Rounds;
+use super::{ChokePeer, ChokeView, Slot};
+use crate::dice::Dice;
 use crate::time::Instant;
 
 /// The peers, and how many slots there are to be dealt among them.
@@ -10,7 +13,7 @@ pub(super) struct Deal<'a> {
     pub(super) now: Instant,
     /// All slots.
     pub(super) slots: usize,
-    /// Those of them that are optimistic while leeching.
+    /// Those of them that are optimistic.
     pub(super) optimistic: usize,
     /// The number of this rechoke, or `None` between rechokes.
     pub(super) round: Option<u32>,
@@ -20,11 +23,85 @@ pub(super) struct Deal<'a> {
     pub(super) rotate_every: u32,
 }
 
-impl Deal<'_> {
+impl<'a> Deal<'a> {
+    pub(super) fn new(view: &'a ChokeView<'a>, now: Instant, round: Option<u32>, rounds: &Rounds) -> Self {
+        Self {
+            view,
+            now,
+            slots: rounds.slots,
+            optimistic: rounds.config.optimistic,
+            round,
+            round_began: rounds.began,
+            rotate_every: rounds.config.rotate_every,
+        }
+    }
+
     /// Whether `peer` may have a slot: one that lost its slot since the last rechoke has to wait for the next, so that
     /// nobody is choked and unchoked over and over.
     pub(super) fn may_serve(&self, peer: &ChokePeer) -> bool {
         let settled = self.round.is_some() || peer.unchoked || peer.changed_at <= self.round_began;
         peer.interested && settled
+    }
+
+    /// Whether `peer` keeps its slot because no rechoke is due.
+    pub(super) fn holds(&self, peer: &ChokePeer) -> bool {
+        self.round.is_none() && peer.interested && peer.unchoked
+    }
+
+    /// Those who get a regular slot: of those who `earn` one the first by `merit`, ties at random. Between rechokes,
+    /// holders of any slot come before all others.
+    pub(super) fn regular<K: Ord>(
+        &self,
+        dice: &mut Dice,
+        earns: impl Fn(&ChokePeer) -> bool,
+        merit: impl Fn(&ChokePeer) -> K,
+    ) -> Vec<&'a ChokePeer> {
+        let in_turn = |peer: &ChokePeer| self.holds(peer) && peer.optimistic;
+        let peers = self.view.peers.iter();
+        let mut regular: Vec<_> = peers
+            .clone()
+            .filter(|peer| (self.may_serve(peer) && earns(peer) || self.holds(peer)) && !in_turn(peer))
+            .collect();
+        dice.shuffle(&mut regular);
+        regular.sort_unstable_by_key(|peer| (!self.holds(peer), merit(peer), !peer.unchoked));
+        let taken = peers.filter(|peer| in_turn(peer)).count();
+        regular.truncate(self.slots.saturating_sub(self.optimistic.max(taken)));
+        regular
+    }
+
+    /// Fills the slots that are left: those who hold one keep it until the turn changes, "every 30 seconds" (BEP 3).
+    /// What is dealt already begins at `start`.
+    pub(super) fn fill_in_turn(&self, rotation: &mut Rotation, start: usize, out: &mut Vec<Slot>) {
+        let peer = |conn| self.view.peer(conn);
+        let turn_changes = self.round.is_some_and(|round| round.is_multiple_of(self.rotate_every.max(1)));
+        if turn_changes {
+            rotation.send_back(|conn| peer(conn).is_some_and(|peer| peer.optimistic));
+        }
+        let keeps = |peer: &ChokePeer| peer.unchoked && peer.optimistic && !turn_changes;
+        for kept in [true, false] {
+            for next in
+                rotation.iter().filter_map(peer).filter(|peer| self.may_serve(peer) && keeps(peer) == kept)
+            {
+                if out.len() - start >= self.slots {
+                    return;
+                }
+                if out[start..].iter().all(|slot| slot.conn != next.conn) {
+                    out.push(Slot::optimistic(next.conn));
+                }
+            }
+        }
+    }
+
+    /// Deals regular slots by `merit` to all who are interested, and the optimistic ones in turn.
+    pub(super) fn by_merit<K: Ord>(
+        &self,
+        rotation: &mut Rotation,
+        dice: &mut Dice,
+        merit: impl Fn(&ChokePeer) -> K,
+        out: &mut Vec<Slot>,
+    ) {
+        let start = out.len();
+        out.extend(self.regular(dice, |_| true, merit).into_iter().map(|peer| Slot::regular(peer.conn)));
+        self.fill_in_turn(rotation, start, out);
     }
 }

@@ -1,4 +1,4 @@
-//! libtorrent's choker with its default settings: `fixed_slots_choker`, and `round_robin` while seeding
+//! libtorrent's choker: `fixed_slots_choker`, and while seeding `seed_choking_algorithm`, by default `round_robin`
 //! (`settings_pack.hpp` and `choker.cpp` of 2.1).
 //!
 //! Where mainline's choker ([`Standard`](super::Standard)) has slots that are not earned go round, this one leaves
@@ -6,19 +6,15 @@
 //! seed serves few peers at a time, each for `seeding_piece_quota` pieces. Who has a slot when is settled
 //! every `unchoke_interval`, and within a second of a slot being given back.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
-
-use super::standard::slots_by_rate;
-use super::{ChokeEvent, ChokePeer, ChokeView, Choker, Slot, Slots};
+use super::quota::Order;
+use super::rounds::slots_by_rate;
+use super::{ChokeEvent, ChokePeer, ChokeView, Choker, SeedChoking, Slot, Slots};
 use crate::dice::Dice;
 use crate::time::{Duration, Instant};
 use crate::units::ConnId;
 
 /// libtorrent looks at its timers once a second.
 const TICK: Duration = Duration::from_secs(1);
-/// For how long a slot is not taken away, whatever was sent.
-const SHORTEST_TURN: Duration = Duration::from_secs(60);
 
 /// The constants of a [`Libtorrent`] choker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +30,8 @@ pub struct LibtorrentConfig {
     pub optimistic_every: Duration,
     /// `seeding_piece_quota`, in bytes: what is sent to a peer "before rotating in another peer to the unchoke set".
     pub quota: u64,
+    /// `seed_choking_algorithm`.
+    pub seeding: SeedChoking,
 }
 
 /// Slots for those who sent most since the last round; then for those who have one, until their quota is sent; then
@@ -41,7 +39,7 @@ pub struct LibtorrentConfig {
 #[derive(Debug)]
 pub struct Libtorrent {
     config: LibtorrentConfig,
-    peers: BTreeMap<ConnId, Memory>,
+    order: Order,
     /// Who became interested since the last decision.
     asking: Vec<ConnId>,
     slots: usize,
@@ -49,20 +47,6 @@ pub struct Libtorrent {
     began: Instant,
     next_round: Instant,
     next_turn: Instant,
-}
-
-/// What is remembered of a peer.
-#[derive(Clone, Copy, Debug)]
-struct Memory {
-    /// When it last got a slot, or else joined.
-    unchoked_at: Instant,
-    /// When it last got an optimistic slot.
-    optimistic_at: Option<Instant>,
-    /// What it had been sent when it got its slot.
-    sent_before: u64,
-    /// What had been sent and received at the last round.
-    round_sent: u64,
-    round_received: u64,
 }
 
 impl Libtorrent {
@@ -80,7 +64,7 @@ impl Libtorrent {
         };
         Self {
             config,
-            peers: BTreeMap::new(),
+            order: Order::new(config.seeding, config.quota),
             asking: Vec::new(),
             slots,
             began,
@@ -112,7 +96,7 @@ impl Libtorrent {
         let regular =
             self.slots.saturating_sub(if optimistic > 0 { optimistic } else { self.config.optimistic });
         dice.shuffle(&mut ranked);
-        ranked.sort_by_key(|peer| self.rank(peer, now));
+        ranked.sort_by_key(|peer| self.order.rank(peer, view, now));
         // `unchoke_sort` finds the best for all slots and leaves these in no order (`std::nth_element`); the regular
         // slots go to the first of them. So an optimistic slot often becomes a regular one, and slots do go round.
         let best = ranked.len().min(self.slots);
@@ -128,22 +112,8 @@ impl Libtorrent {
                 dealt.push(slot(peer.conn, true));
             }
         }
-        for peer in view.peers {
-            if let Some(memory) = self.peers.get_mut(&peer.conn) {
-                (memory.round_sent, memory.round_received) = (peer.sent, peer.received);
-            }
-        }
+        self.order.end_round(view);
         dealt
-    }
-
-    /// The smaller, the sooner a peer gets a slot.
-    fn rank(&self, peer: &ChokePeer, now: Instant) -> impl Ord + use<> {
-        let memory = self.memory(peer.conn);
-        let served = peer.sent.saturating_sub(memory.sent_before) > self.config.quota
-            && now.since(memory.unchoked_at) > SHORTEST_TURN;
-        let sent = if peer.unchoked { peer.sent - memory.round_sent } else { 0 };
-        let received = peer.received - memory.round_received;
-        (Reverse(received), peer.unchoked && served, Reverse(sent), memory.unchoked_at)
     }
 
     /// Gives the optimistic slots to those who have waited longest for one.
@@ -159,31 +129,12 @@ impl Libtorrent {
         let waits = |peer: &&ChokePeer| peer.interested && dealt.iter().all(|slot| slot.conn != peer.conn);
         let mut waiting: Vec<_> = view.peers.iter().filter(waits).map(|peer| peer.conn).collect();
         dice.shuffle(&mut waiting);
-        waiting.sort_by_key(|conn| self.memory(*conn).optimistic_at);
+        waiting.sort_by_key(|conn| self.order.optimistic_at(*conn));
         for conn in waiting.into_iter().take(self.config.optimistic) {
             dealt.push(slot(conn, true));
         }
         if dealt.len() > self.slots {
             self.next_round = self.tick_after(now);
-        }
-    }
-
-    fn memory(&self, conn: ConnId) -> Memory {
-        *self.peers.get(&conn).expect("a peer joins before it is seen")
-    }
-
-    /// Remembers who got a slot.
-    fn note(&mut self, view: &ChokeView<'_>, now: Instant, dealt: &[Slot]) {
-        for slot in dealt {
-            let Some((peer, memory)) = view.peer(slot.conn).zip(self.peers.get_mut(&slot.conn)) else {
-                continue;
-            };
-            if !peer.unchoked {
-                (memory.unchoked_at, memory.sent_before) = (now, peer.sent);
-            }
-            if slot.optimistic && !peer.optimistic {
-                memory.optimistic_at = Some(now);
-            }
         }
     }
 }
@@ -205,7 +156,7 @@ impl Choker for Libtorrent {
         if dealt.iter().all(|slot| !slot.optimistic) && view.peers.iter().any(waits) {
             self.next_turn = self.next_turn.min(self.tick_after(now));
         }
-        self.note(view, now, &dealt);
+        self.order.note(view, now, &dealt);
         out.append(&mut dealt);
     }
 
@@ -214,20 +165,9 @@ impl Choker for Libtorrent {
     }
 
     fn on_event(&mut self, event: ChokeEvent, now: Instant, _dice: &mut Dice) -> bool {
+        self.order.on_event(event, now);
         match event {
-            ChokeEvent::Joined(conn) => {
-                let memory = Memory {
-                    unchoked_at: now,
-                    optimistic_at: None,
-                    sent_before: 0,
-                    round_sent: 0,
-                    round_received: 0,
-                };
-                self.peers.insert(conn, memory);
-                false
-            }
             ChokeEvent::Left { conn, unchoked } => {
-                self.peers.remove(&conn);
                 self.asking.retain(|&other| other != conn);
                 if unchoked {
                     self.next_round = self.next_round.min(self.tick_after(now));
@@ -244,7 +184,7 @@ impl Choker for Libtorrent {
                 self.asking.push(conn);
                 true
             }
-            ChokeEvent::Interested { .. } | ChokeEvent::BlockReceived(_) | ChokeEvent::BlockSent(_) => false,
+            _ => false,
         }
     }
 }

@@ -1,9 +1,15 @@
 //! Whom to upload to.
 
+mod bittyrant;
+mod block_tit_for_tat;
+mod control;
 mod deal;
 mod leeching;
 mod libtorrent;
+mod propshare;
+mod quota;
 mod rotation;
+mod rounds;
 mod seeding;
 mod standard;
 #[cfg(test)]
@@ -15,8 +21,14 @@ use crate::dice::Dice;
 use crate::time::Instant;
 use crate::units::ConnId;
 
+pub use bittyrant::{BitTyrant, BitTyrantConfig};
+pub use block_tit_for_tat::BlockTitForTat;
+pub use control::{Random, RoundRobin};
 pub use libtorrent::{Libtorrent, LibtorrentConfig};
-pub use standard::{Slots, Standard, StandardConfig};
+pub use propshare::{PropShare, PropShareConfig};
+pub use quota::SeedChoking;
+pub use rounds::{Slots, StandardConfig};
+pub use standard::{Seeding, Standard};
 
 /// A policy over upload slots.
 pub trait Choker: fmt::Debug + Send {
@@ -41,6 +53,23 @@ pub struct Slot {
     pub optimistic: bool,
     /// The most that the slot may be sent, in payload bytes a second.
     pub cap: Option<u64>,
+}
+
+impl Slot {
+    /// A slot that was earned, without a cap.
+    pub fn regular(conn: ConnId) -> Self {
+        Self { conn, optimistic: false, cap: None }
+    }
+
+    /// A slot that was not earned, without a cap.
+    pub fn optimistic(conn: ConnId) -> Self {
+        Self { conn, optimistic: true, cap: None }
+    }
+
+    /// The same slot, to be sent at most `cap` payload bytes a second.
+    pub fn capped(self, cap: Option<u64>) -> Self {
+        Self { cap, ..self }
+    }
 }
 
 /// What happened to a peer.
@@ -83,6 +112,10 @@ pub struct ChokeView<'a> {
     pub peers: &'a [ChokePeer],
     /// Whether we have everything.
     pub seeding: bool,
+    /// How many pieces there are.
+    pub pieces: u32,
+    /// Bytes in a piece; the last may have fewer.
+    pub piece_len: u32,
     /// Payload bytes a second that we send in all.
     pub rate_up: u64,
     /// The limit on what we send in all, in payload bytes a second.
@@ -111,8 +144,12 @@ pub struct ChokePeer {
     pub optimistic: bool,
     /// Whether it sent nothing of what we asked for in the last minute.
     pub snubbed: bool,
+    /// Whether it chokes us.
+    pub choking: bool,
     /// Whether it has everything.
     pub seed: bool,
+    /// How many pieces it has, as it says.
+    pub pieces: u32,
     /// From it to us.
     pub rate_down: u64,
     /// From us to it.

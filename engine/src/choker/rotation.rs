@@ -1,5 +1,6 @@
 //! Whose turn it is.
 
+use super::ChokeEvent;
 use crate::dice::Dice;
 use crate::units::ConnId;
 
@@ -13,14 +14,23 @@ impl Rotation {
         self.0.iter().copied()
     }
 
+    /// Lets newcomers in, and those who left out.
+    pub(super) fn on_event(&mut self, event: ChokeEvent, dice: &mut Dice) {
+        match event {
+            ChokeEvent::Joined(conn) => self.join(conn, dice),
+            ChokeEvent::Left { conn, .. } => self.leave(conn),
+            _ => (),
+        }
+    }
+
     /// "Newly connected peers are three times as likely to start as the current optimistic unchoke as anywhere else in
     /// the rotation. This gives them a decent chance of getting a complete piece to upload" (BEP 3).
-    pub(super) fn join(&mut self, conn: ConnId, dice: &mut Dice) {
+    fn join(&mut self, conn: ConnId, dice: &mut Dice) {
         let place = dice.below(self.0.len() as u64 + 3).saturating_sub(2);
         self.0.insert(place as usize, conn);
     }
 
-    pub(super) fn leave(&mut self, conn: ConnId) {
+    fn leave(&mut self, conn: ConnId) {
         self.0.retain(|&other| other != conn);
     }
 

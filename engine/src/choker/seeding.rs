@@ -23,14 +23,14 @@ pub(super) fn deal(deal: &Deal<'_>, rotation: &mut Rotation, out: &mut Vec<Slot>
         (Reverse(protected_since(deal, peer)), Reverse(peer.rate_up), peer.conn)
     });
     kept.truncate(deal.slots.saturating_sub(new_slots(deal)));
-    out.extend(kept.into_iter().map(slot));
+    out.extend(kept.into_iter().map(|peer| Slot::regular(peer.conn)));
     let is_kept = out.len();
     for next in rotation.iter().filter_map(|conn| deal.view.peer(conn)).filter(|peer| deal.may_serve(peer)) {
         if out.len() - start >= deal.slots {
             break;
         }
         if out[start..is_kept].iter().all(|slot| slot.conn != next.conn) {
-            out.push(slot(next));
+            out.push(Slot::regular(next.conn));
         }
     }
     rotation.send_back(|conn| out[is_kept..].iter().any(|slot| slot.conn == conn));
@@ -45,8 +45,4 @@ fn new_slots(deal: &Deal<'_>) -> usize {
 /// When the peer got its slot, if that was a short time ago.
 fn protected_since(deal: &Deal<'_>, peer: &ChokePeer) -> Option<u64> {
     (deal.now.since(peer.changed_at) < RECENT).then(|| peer.changed_at.as_nanos())
-}
-
-fn slot(peer: &ChokePeer) -> Slot {
-    Slot { conn: peer.conn, optimistic: false, cap: None }
 }

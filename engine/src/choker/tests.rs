@@ -1,3 +1,9 @@
+mod bittyrant;
+mod block_tit_for_tat;
+mod control;
+mod propshare;
+mod seeding;
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -16,6 +22,8 @@ struct Swarm {
     /// For each peer: seconds unchoked, and how often it was choked or unchoked.
     seconds: Vec<u64>,
     changes: Vec<u32>,
+    /// What each peer may be sent a second in its slot.
+    caps: Vec<Option<u64>>,
     dice: Dice,
     now: Instant,
     seeding: bool,
@@ -31,6 +39,7 @@ impl Swarm {
             peers: Vec::new(),
             seconds: Vec::new(),
             changes: Vec::new(),
+            caps: Vec::new(),
             dice,
             now: Instant::ZERO,
             seeding,
@@ -51,8 +60,20 @@ impl Swarm {
             rechoke_every: SECOND * 15,
             optimistic_every: SECOND * 30,
             quota: 1_000,
+            seeding: SeedChoking::RoundRobin,
         };
         swarm.choker = Box::new(Libtorrent::new(config, Instant::ZERO, &mut swarm.dice));
+        swarm.join_at(rates)
+    }
+
+    /// The same with another choker, which has 4 slots where it counts them.
+    fn with<C: Choker + 'static>(
+        seeding: bool,
+        rates: &[u64],
+        make: impl FnOnce(StandardConfig, Instant, &mut Dice) -> C,
+    ) -> Self {
+        let mut swarm = Self::new(Slots::Fixed(4), seeding);
+        swarm.choker = Box::new(make(StandardConfig::default(), Instant::ZERO, &mut swarm.dice));
         swarm.join_at(rates)
     }
 
@@ -75,7 +96,9 @@ impl Swarm {
             unchoked: false,
             optimistic: false,
             snubbed: false,
+            choking: false,
             seed: false,
+            pieces: 0,
             rate_down: 0,
             rate_up: 0,
             received: 0,
@@ -85,6 +108,7 @@ impl Swarm {
         });
         self.seconds.push(0);
         self.changes.push(0);
+        self.caps.push(None);
         self.tell(ChokeEvent::Joined(conn));
         self.peers.len() - 1
     }
@@ -104,6 +128,7 @@ impl Swarm {
         let Some(ChokePeer { conn, unchoked, .. }) = self.peers.pop() else { return };
         self.seconds.pop();
         self.changes.pop();
+        self.caps.pop();
         self.tell(ChokeEvent::Left { conn, unchoked });
     }
 
@@ -114,12 +139,19 @@ impl Swarm {
     }
 
     fn decide(&mut self) {
-        let view = ChokeView { peers: &self.peers, seeding: self.seeding, rate_up: 0, limit_up: None };
+        let view = ChokeView {
+            peers: &self.peers,
+            seeding: self.seeding,
+            pieces: 100,
+            piece_len: 1 << 18,
+            rate_up: 0,
+            limit_up: None,
+        };
         let mut slots = Vec::new();
         self.choker.decide(&view, self.now, &mut self.dice, &mut slots);
         let distinct: BTreeSet<_> = slots.iter().map(|slot| slot.conn).collect();
         assert_eq!(distinct.len(), slots.len(), "two slots for one peer: {slots:?}");
-        for (peer, changes) in self.peers.iter_mut().zip(&mut self.changes) {
+        for ((peer, changes), cap) in self.peers.iter_mut().zip(&mut self.changes).zip(&mut self.caps) {
             let slot = slots.iter().find(|slot| slot.conn == peer.conn);
             if peer.unchoked != slot.is_some() {
                 peer.changed_at = self.now;
@@ -127,6 +159,7 @@ impl Swarm {
             }
             peer.unchoked = slot.is_some();
             peer.optimistic = slot.is_some_and(|slot| slot.optimistic);
+            *cap = slot.and_then(|slot| slot.cap);
         }
         assert!(self.choker.next_decision() > self.now);
     }
@@ -139,10 +172,10 @@ impl Swarm {
                 self.now = next;
                 self.decide();
             } else {
-                for (peer, seconds) in self.peers.iter_mut().zip(&mut self.seconds) {
+                for ((peer, seconds), cap) in self.peers.iter_mut().zip(&mut self.seconds).zip(&self.caps) {
                     *seconds += u64::from(peer.unchoked);
                     peer.received += peer.rate_down;
-                    peer.sent += if peer.unchoked { peer.rate_up } else { 0 };
+                    peer.sent += if peer.unchoked { peer.rate_up.min(cap.unwrap_or(u64::MAX)) } else { 0 };
                 }
                 self.now = next;
             }

@@ -178,6 +178,8 @@ impl Torrent {
         let view = ChokeView {
             peers: &peers,
             seeding: self.is_complete(),
+            pieces: self.pieces.geometry.pieces(),
+            piece_len: self.pieces.geometry.piece_len(),
             rate_up: peers.iter().map(|peer| peer.rate_up).sum(),
             limit_up: self.limits.up,
         };

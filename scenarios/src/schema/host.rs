@@ -28,9 +28,10 @@ pub struct HostClass {
     /// Which piece they ask for next.
     #[serde(default = "rarest_first")]
     pub picker: Strategy,
-    /// Whom they unchoke. `"tit-for-tat"` is so while they download; once they have
-    /// everything it serves by upload rate, with rotation. `"libtorrent"` is that client's: the same while they
-    /// download, but nobody loses a slot that nobody else earned, and round robin by `limits.seeding_quota` after it.
+    /// Whom they unchoke. `"tit-for-tat"` is so while they download; once they have everything it serves by upload
+    /// rate, with rotation, or as its `seeding` says. `"libtorrent"` is that client's: the same while they download,
+    /// but nobody loses a slot that nobody else earned, and round robin by `limits.seeding_quota` after it.
+    /// [Strategies](strategies.md) has all of them.
     #[serde(default = "tit_for_tat")]
     pub choker: Strategy,
     /// Whom they connect to. `"seeds"` makes a client of a client–server system of them: they ask the seeds alone
@@ -215,8 +216,8 @@ pub struct Limits {
     pub rechoke: Span,
     /// How long a peer keeps an optimistic slot: a multiple of `rechoke`. BEP 3: "rotates every 30 seconds".
     pub optimistic: Span,
-    /// Pieces that a seed sends to one peer before another has its turn, with the choker `"libtorrent"`, whose
-    /// `seeding_piece_quota` this is.
+    /// Pieces that a seed sends to one peer before another has its turn, with a choker that seeds by `"round-robin"`:
+    /// libtorrent's `seeding_piece_quota`.
     pub seeding_quota: u32,
     /// A peer that sends nothing for so long is snubbed: it gets no slot in return, is asked for one block only, and
     /// what it was asked for is asked of others. Cohen 2003: "over a minute".
