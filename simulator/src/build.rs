@@ -22,6 +22,7 @@ use crate::disk::{Disk, DiskConfig};
 use crate::fault::{self, PlannedFault};
 use crate::link::{Links, Tcp};
 use crate::lua::Complaints;
+use crate::mutant::{Mutant, UnderReporter};
 use crate::plan::{Cast, Class, HostPlan, Plan, SwarmConfig};
 use crate::player::Player;
 use crate::registry::{ChokerSetup, PickerSetup, Registry};
@@ -306,7 +307,12 @@ impl Cast for Torrents<'_> {
             choker,
             dice,
         };
-        let node = self.registry.node(name, setup, now);
+        let mut node = self.registry.node(name, setup, now);
+        if class.behaviour == Behaviour::UnderReporter {
+            let purpose = format!("revelation {session}");
+            let dice = Dice::stream(self.seed, (name, u64::from(index), &purpose));
+            node = Box::new(Mutant::new(node, UnderReporter::new(have.clone(), dice)));
+        }
         self.misbehaviour.iter().fold(node, |node, fault| fault.mutate(host, have, node))
     }
 }

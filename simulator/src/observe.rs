@@ -161,7 +161,7 @@ fn peer_row(
         role: match class.behaviour {
             _ if account.seed => Role::Seed,
             Behaviour::FreeRider => Role::FreeRider,
-            Behaviour::Normal | Behaviour::Seed => Role::Leecher,
+            Behaviour::Normal | Behaviour::UnderReporter | Behaviour::Seed => Role::Leecher,
         },
         initial_pieces: account.initial_pieces,
         up_bytes_per_s: up(scenario, class),

@@ -422,6 +422,7 @@ fn class_infos(scenario: &Scenario, ledger: &Ledger) -> Vec<ClassInfo> {
         behaviour: match class.behaviour {
             Behaviour::Normal => "normal",
             Behaviour::FreeRider => "free rider",
+            Behaviour::UnderReporter => "under-reporter",
             Behaviour::Seed => "seed",
         }
         .to_owned(),

@@ -90,6 +90,9 @@ pub enum Behaviour {
     Normal,
     /// Downloads and never uploads.
     FreeRider,
+    /// Tells each peer of one piece at a time, and only when it would lose interest, until it has everything
+    /// (strategic piece revelation: Levin et al., SIGCOMM 2008).
+    UnderReporter,
     /// Has everything and uploads.
     Seed,
 }

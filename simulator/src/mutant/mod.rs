@@ -21,6 +21,7 @@
 mod liar;
 mod pollution;
 mod stall;
+mod under_reporter;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -32,6 +33,7 @@ use torrentlab_engine::wire::Message;
 pub use liar::{Answer, Liar};
 pub use pollution::{Pollution, Spoils};
 pub use stall::Stall;
+pub use under_reporter::UnderReporter;
 
 /// What becomes of a node's inputs and outputs. What is not handed on is dropped.
 pub trait Rule: Send {
