@@ -364,16 +364,35 @@ fn interest_that_comes_and_goes_does_not_make_slots_flap() {
     }
 }
 
+/// A choker whose slots are counted.
+fn of_kind(kind: usize, slots: usize, dice: &mut Dice) -> Box<dyn Choker> {
+    let config = StandardConfig { slots: Slots::Fixed(slots), ..StandardConfig::default() };
+    let seeding = |by| Seeding::Libtorrent { by, quota: 1_000 };
+    match kind {
+        0 => Box::new(Standard::new(config, Instant::ZERO, dice)),
+        1 => Box::new(Random::new(config, Instant::ZERO, dice)),
+        2 => Box::new(RoundRobin::new(config, Instant::ZERO, dice)),
+        3 => Box::new(BlockTitForTat::new(config, u64::MAX, Instant::ZERO, dice)),
+        4 => Box::new(Standard::new(config, Instant::ZERO, dice).seeding(seeding(SeedChoking::RoundRobin))),
+        5 => {
+            Box::new(Standard::new(config, Instant::ZERO, dice).seeding(seeding(SeedChoking::FastestUpload)))
+        }
+        _ => Box::new(Standard::new(config, Instant::ZERO, dice).seeding(seeding(SeedChoking::AntiLeech))),
+    }
+}
+
 proptest! {
     /// However peers come, go and change their mind: no more are served than there are slots, and after a rechoke none
     /// waits while a slot is free.
     #[test]
     fn slots_are_neither_exceeded_nor_left_free(
         seeding: bool,
+        kind in 0usize..7,
         slots in 0usize..6,
         ops in prop::collection::vec((0u8..7, any::<prop::sample::Index>(), 0u64..4000), 0..150),
     ) {
         let mut swarm = Swarm::new(Slots::Fixed(slots), seeding);
+        swarm.choker = of_kind(kind, slots, &mut swarm.dice);
         for (op, which, amount) in ops {
             let peer = which.index(swarm.peers.len().max(1));
             match op {
