@@ -113,6 +113,20 @@ fn free_riders_wait_for_nothing_where_slots_are_given_away_negative() {
     }
 }
 
+/// Chow, Golubchik, Misra: seeds that serve those who begin and those who are about to finish have the others trade.
+#[test]
+fn givers_are_done_sooner_where_those_who_stayed_seed_against_leeches() {
+    let givers = |seeding: &str| {
+        let choker =
+            |class| format!("hosts.{class}.choker={{ tit-for-tat = {{ seeding = \"{seeding}\" }} }}");
+        let sets = [choker("seed"), choker("giver")];
+        let sets = [&sets[0], &sets[1], "hosts.giver.stay=forever", "content.size=32 MiB"];
+        medians(&records(FREE_RIDERS, &sets, &Registry::default(), 4), "giver")
+    };
+    let (against, plain) = (givers("anti-leech"), givers("upload-rate"));
+    assert!(mean(&against) < mean(&plain), "{against:?}, {plain:?}");
+}
+
 /// Sirivianos et al.: whoever knows more peers is more peers' optimistic choice.
 #[test]
 fn a_free_rider_with_a_large_view_waits_less() {
