@@ -1,7 +1,7 @@
 //! What a scenario with a model of contacts may not say, and what one without must.
 
 use super::rules::{Check, Checked};
-use crate::schema::{Contacts, HostClass, Network, Tracker};
+use crate::schema::{Behaviour, Contacts, HostClass, Network, Tracker};
 
 impl Check<'_> {
     pub(super) fn contacts(&self) -> Checked {
@@ -35,6 +35,7 @@ impl Check<'_> {
     /// A class says nothing but who comes with what, stays how long, and picks how.
     fn class_is_plain(&self, name: &str, class: &HostClass, plain: &HostClass) -> Checked {
         let fields = [
+            ("behaviour", class.behaviour == Behaviour::UnderReporter),
             ("links", class.links != plain.links),
             ("limits", class.limits != plain.limits),
             ("choker", class.choker != plain.choker),

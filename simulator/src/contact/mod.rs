@@ -155,7 +155,8 @@ impl Swarm {
         let [picks, contacts] = dice;
         let role = match behaviour {
             Behaviour::Seed => Role::Seed,
-            Behaviour::Normal => Role::Leecher,
+            // What a host says it has is no matter here: such a class is refused.
+            Behaviour::Normal | Behaviour::UnderReporter => Role::Leecher,
             Behaviour::FreeRider => Role::FreeRider,
         };
         self.hosts.push(Host { due: plan.have.clone(), have: plan.have, role, picker, picks, contacts });
