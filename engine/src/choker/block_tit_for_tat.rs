@@ -1,9 +1,9 @@
 //! Pairwise block-level tit for tat: Bharambe, Herley, Padmanabhan, "Analyzing and Improving a BitTorrent Network's
 //! Performance Mechanisms", INFOCOM 2006.
 //!
-//! "Suppose that node A has uploaded U_ab blocks to node B and downloaded D_ab blocks from B. With pairwise
-//! block-level TFT, A allows a block to be uploaded to B if and only if U_ab ≤ D_ab + Δ", Δ being the unfairness
-//! threshold: so the most that a free rider gets on a connection is Δ.
+//! With U_ab the blocks that A has sent to B, and D_ab those that it has had from B, A sends B another one only while
+//! U_ab ≤ D_ab + Δ. Δ is the threshold of unfairness: the most that a free rider gets on a connection, but for what is
+//! handed out to the socket buffer at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
