@@ -8,6 +8,7 @@ mod aggregate;
 pub mod bound;
 mod claim;
 pub mod compare;
+mod fit;
 mod html;
 pub mod playback;
 pub mod plots;
@@ -19,7 +20,8 @@ mod table;
 pub mod words;
 
 pub use aggregate::{Aggregate, Spread, aggregate};
-pub use claim::{figure_names, judge, judge_runs};
+pub use claim::{Cells, Judged, figure_names, judge, judge_claim, judge_control};
+pub use fit::timeline_columns;
 pub use report::{ReportError, report, write_report};
 pub use summarise::summarise;
 pub use table::{Line, aggregate_table, summary_lines, summary_table};
