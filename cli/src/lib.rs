@@ -6,6 +6,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 #![expect(clippy::disallowed_types, reason = "the command line lives in the real world")]
 
+mod batch;
 mod claims;
 mod compare;
 mod cost;
@@ -24,6 +25,7 @@ mod seed;
 mod share;
 mod show;
 mod track;
+mod validate;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -50,6 +52,8 @@ enum Command {
     Run(run::Args),
     /// Run a scenario with every combination of some values, and say how the results differ
     Compare(compare::Args),
+    /// Judge the claims of scenarios over several seeds, each beside its negative control
+    Validate(validate::Args),
     /// List the scenarios of the catalogue, or print one
     Scenarios(scenarios::Args),
     /// Rebuild the plots and the page of a run from its folder
@@ -71,6 +75,7 @@ impl Command {
         match self {
             Self::Run(args) => run::run(registry, &args),
             Self::Compare(args) => compare::run(registry, &args),
+            Self::Validate(args) => validate::run(registry, &args),
             Self::Scenarios(args) => scenarios::run(&args),
             Self::Report(args) => report::run(&args),
             Self::Create(args) => create::run(&args),

@@ -17,6 +17,7 @@ mod report;
 pub mod stats;
 mod summarise;
 mod table;
+pub mod verdicts;
 pub mod words;
 
 pub use aggregate::{Aggregate, Spread, aggregate};

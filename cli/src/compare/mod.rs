@@ -4,25 +4,21 @@ mod plan;
 mod store;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use torrentlab_reports::ReportError;
-use torrentlab_reports::compare::{Comparison, Grid, KeptRun, Output, comparison_table};
-use torrentlab_reports::record::RecordError;
-use torrentlab_scenarios::{Scenario, Source};
-use torrentlab_simulator::build::{BuildError, check};
+use torrentlab_reports::compare::{Comparison, Grid, Output, comparison_table};
+use torrentlab_reports::record::{Claim, Summary, Verdict};
+use torrentlab_reports::{Cells, Judged, ReportError, judge_claim};
+use torrentlab_simulator::claim::claims;
 use torrentlab_simulator::registry::Registry;
-use torrentlab_simulator::run::{
-    Backend, News, RunError, RunOptions, resolved, run as simulate, side_by_side,
-};
+use torrentlab_simulator::run::Backend;
 
 use self::plan::{Axis, Plan, Text};
-use self::store::{Found, Store};
+use self::store::Store;
+use crate::batch::{Batch, Cell, Ended, unkept};
 use crate::print::{data, note};
-use crate::progress::{Progress, Unit};
-use crate::run::{Carrier, json, processors, seeds, stop_on_signal};
+use crate::run::{Carrier, json, seeds, stop_on_signal};
 use crate::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -83,28 +79,55 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
         note(headline(&grid));
     }
     let stop = stop_on_signal()?;
-    let job = Job { cells: &cells, grid: &grid, registry, plan: &plan, store: &store, stop: &stop };
-    let missing = job.missing(quiet);
-    let failures = job.run_all(&missing, args.threads.map_or_else(processors, |n| n as usize), quiet)?;
-    if stop.load(Ordering::Relaxed) && failures.is_empty() {
-        let kept = cells.len() * grid.seeds.len() - job.missing(true).len();
-        note(format_args!("interrupted: {kept} runs are kept, and the same command goes on from there"));
-        return Ok(Exit::Interrupted);
+    let batch = Batch {
+        cells: &cells,
+        registry,
+        backend: plan.backend.into(),
+        kept: store.kept(),
+        stop: &stop,
+        threads: args.threads,
+        quiet,
+    };
+    let all: Vec<_> =
+        (0..cells.len()).flat_map(|cell| grid.seeds.iter().map(move |seed| (cell, *seed))).collect();
+    match batch.run(&all)? {
+        Ended::Done => {}
+        Ended::Stopped(kept) => {
+            note(format_args!("interrupted: {kept} runs are kept, and the same command goes on from there"));
+            return Ok(Exit::Interrupted);
+        }
+        Ended::Failed(failures) => {
+            failures.iter().for_each(|failure| _ = failure.report());
+            return Ok(Exit::Failed);
+        }
     }
-    if !failures.is_empty() {
-        failures.iter().for_each(|failure| _ = failure.report());
-        return Ok(Exit::Failed);
-    }
-    let comparison = job.write()?;
+    let (comparison, summaries) = write(&batch, &grid, store.dir())?;
+    let judged = judge(&plan, &batch, &summaries);
     data(if args.json {
         json(serde_json::to_string_pretty(&comparison))?
     } else {
-        comparison_table(&comparison)
+        comparison_table(&comparison) + &verdicts(&judged)
     })?;
     if !quiet {
         tell(&comparison, &store);
     }
-    Ok(Exit::Done)
+    // As in `run`: a scenario that --set has changed is judged, but to refute it is no failure.
+    let answers =
+        |verdict| plan.sets.is_empty() && judged.iter().any(|(_, judged)| judged.verdict == verdict);
+    let capped = summaries.iter().flatten().any(|run| run.ended_by == "time_cap");
+    Ok(match () {
+        () if answers(Verdict::Refuted) => Exit::Failed,
+        () if answers(Verdict::Inconclusive) || capped => Exit::Inconclusive,
+        () => Exit::Done,
+    })
+}
+
+/// A line for each claim.
+fn verdicts(judged: &[(Claim, Judged)]) -> String {
+    let line =
+        |(claim, judged): &(Claim, Judged)| format!(" {}: {}", judged.verdict.name(), judged.why(claim));
+    let lines: Vec<String> = judged.iter().map(line).collect();
+    if lines.is_empty() { String::new() } else { format!("\n\n{}", lines.join("\n")) }
 }
 
 impl Args {
@@ -128,34 +151,16 @@ impl Args {
     }
 }
 
-/// A cell of the grid, ready to run.
-struct Cell {
-    scenario: Scenario,
-    source: Source,
-}
-
-impl Cell {
-    fn load(plan: &Plan, places: &[usize], registry: &Registry) -> Result<Self, Failure> {
-        let loaded = plan.load(places)?;
-        let cell = Self { scenario: loaded.scenario, source: loaded.source };
-        check(&cell.scenario, registry).map_err(|error| cell.point(&error))?;
-        Ok(cell)
-    }
-
-    fn point(&self, error: &BuildError) -> Failure {
-        Failure::told(&self.source.error(&error.field, &error.what, &error.hint))
-    }
-}
-
 /// All cells, checked before any of them runs: first each axis by itself, so that an error names it.
 fn cells(plan: &Plan, registry: &Registry) -> Result<Vec<Cell>, Failure> {
+    let load = |places: &[usize]| Cell::new(plan.load(places)?, registry);
     let mut baseline = vec![0; plan.vary.len()];
     for (nth, axis) in plan.vary.iter().enumerate() {
         let mut seen = BTreeMap::new();
         for (place, value) in axis.values.iter().enumerate() {
             baseline[nth] = place;
             let of_axis = |failure: Failure| failure.within(format!("axis {}", axis.path));
-            let cell = Cell::load(plan, &baseline, registry).map_err(of_axis)?;
+            let cell = load(&baseline).map_err(of_axis)?;
             if let Some(other) = seen.insert(cell.scenario.resolved_toml(), value) {
                 let error = anyhow!("axis {}: `{other}` and `{value}` are the same", axis.path);
                 return Err(Failure::input(error, "leave one of them"));
@@ -164,11 +169,13 @@ fn cells(plan: &Plan, registry: &Registry) -> Result<Vec<Cell>, Failure> {
         baseline[nth] = 0;
     }
     let grid = Grid { factors: plan.factors(), ..Grid::default() };
-    let load = |cell| {
-        let of_cell = |failure: Failure| failure.within(format!("cell {}", grid.label(cell)));
-        Cell::load(plan, &grid.places(cell), registry).map_err(of_cell)
+    let cell = |number: usize| {
+        let label = grid.label(number);
+        let of_cell = |failure: Failure| failure.within(format!("cell {label}"));
+        let cell = load(&grid.places(number)).map_err(of_cell)?;
+        Ok(cell.named(label, number.to_string()))
     };
-    (0..grid.cells()).map(load).collect()
+    (0..grid.cells()).map(cell).collect()
 }
 
 /// What runs, so that it can be repeated.
@@ -183,143 +190,32 @@ fn headline(grid: &Grid) -> String {
     )
 }
 
-/// What is to be run, and where it goes.
-struct Job<'a> {
-    cells: &'a [Cell],
-    grid: &'a Grid,
-    registry: &'a Registry,
-    plan: &'a Plan,
-    store: &'a Store,
-    stop: &'a AtomicBool,
+/// Tables, plots and page from the runs that are kept, and what came of the claims.
+fn write(batch: &Batch<'_>, grid: &Grid, dir: &Path) -> Result<(Comparison, Vec<Vec<Summary>>), Failure> {
+    let failed = |error: ReportError| unkept(&error);
+    let mut output = Output::begin(dir, grid).map_err(failed)?;
+    let mut summaries = vec![Vec::new(); batch.cells.len()];
+    for (cell, of_cell) in summaries.iter_mut().enumerate() {
+        for seed in &grid.seeds {
+            let run = batch.read((cell, *seed))?;
+            output.add(cell, &run).map_err(failed)?;
+            of_cell.push(run.summary);
+        }
+    }
+    Ok((output.finish().map_err(failed)?, summaries))
 }
 
-/// Why a run has no result.
-enum Trouble {
-    Run(RunError),
-    Corrupt(u32),
-    Unkept(RecordError),
-}
-
-impl Job<'_> {
-    /// The runs that are not kept yet, by cell and seed. A kept run of something else does not count, and is named.
-    fn missing(&self, quiet: bool) -> Vec<(usize, u64)> {
-        let all =
-            (0..self.cells.len()).flat_map(|cell| self.grid.seeds.iter().map(move |seed| (cell, *seed)));
-        let is_missing = |&(cell, seed): &(usize, u64)| {
-            let wanted = || resolved(&self.cells[cell].scenario, seed);
-            match self.store.find(cell, seed, wanted, &self.grid.backend) {
-                Found::Same => return false,
-                Found::Other(what) if !quiet => {
-                    let path = self.store.path(cell, seed);
-                    note(format_args!("{} is {what}: it is run again", path.display()));
-                }
-                Found::Other(_) | Found::Nothing => {}
-            }
-            true
-        };
-        all.filter(is_missing).collect()
-    }
-
-    /// Runs what is missing, several side by side, and keeps each run as it ends; what went wrong.
-    fn run_all(
-        &self,
-        missing: &[(usize, u64)],
-        threads: usize,
-        quiet: bool,
-    ) -> Result<Vec<Failure>, Failure> {
-        let kept = self.cells.len() * self.grid.seeds.len() - missing.len();
-        if kept > 0 && !quiet {
-            note(format_args!("{kept} runs are kept from before"));
-        }
-        let mut progress = Progress::counting("running", Unit::Runs, missing.len() as u64, quiet);
-        let numbers: Vec<u64> = (0..missing.len() as u64).collect();
-        let mut troubles = BTreeMap::new();
-        let mut done = 0;
-        let label = |number: u64| {
-            let (cell, seed) = missing[number as usize];
-            format!("{}, seed {seed}", self.grid.label(cell))
-        };
-        side_by_side(
-            &numbers,
-            threads,
-            |number, _| self.run(missing[number as usize]),
-            |news| {
-                let News::Done(number, result) = news else { return };
-                match result {
-                    Ok(()) => {
-                        done += 1;
-                        progress.set(done, || label(number));
-                    }
-                    Err(trouble) => {
-                        // The others would fail alike, or have been told to end.
-                        self.stop.store(true, Ordering::Relaxed);
-                        troubles.insert(number, trouble);
-                    }
-                }
-            },
-        );
-        progress.finish();
-        let mut failures = Vec::new();
-        for (number, trouble) in troubles {
-            let (cell, seed) = missing[number as usize];
-            match trouble {
-                Trouble::Run(RunError::Stopped) => {}
-                Trouble::Run(RunError::Build(error)) => return Err(self.cells[cell].point(&error)),
-                trouble => failures.push(self.explain(trouble, cell, seed)),
-            }
-        }
-        Ok(failures)
-    }
-
-    fn run(&self, (cell, seed): (usize, u64)) -> Result<(), Trouble> {
-        let options =
-            RunOptions { backend: self.plan.backend.into(), stop: Some(self.stop), ..RunOptions::default() };
-        let outcome = simulate(&self.cells[cell].scenario, seed, self.registry, &options, &mut |_| ());
-        let outcome = outcome.map_err(Trouble::Run)?;
-        if outcome.corrupt > 0 {
-            return Err(Trouble::Corrupt(outcome.corrupt));
-        }
-        let run = KeptRun::new(&outcome.record).map_err(Trouble::Unkept)?;
-        self.store.keep(cell, seed, &run).map_err(Trouble::Unkept)
-    }
-
-    fn explain(&self, trouble: Trouble, cell: usize, seed: u64) -> Failure {
-        let place = format!("{}, seed {seed}", self.grid.label(cell));
-        let defect = |what: String| {
-            let hint = "this is a defect of torrentlab: report it with plan.toml and this line";
-            Failure::failed(anyhow!("{place}: {what}"), hint)
-        };
-        match trouble {
-            Trouble::Unkept(error) => {
-                Failure::failed(anyhow!("{error}"), "free some space, or choose another folder with --out")
-            }
-            Trouble::Corrupt(hosts) => {
-                defect(format!("the content of {hosts} hosts differs from the original"))
-            }
-            Trouble::Run(RunError::Invariant { what, .. }) => defect(format!("invariant: {what}")),
-            Trouble::Run(error) => defect(error.to_string()),
-        }
-    }
-
-    /// Tables, plots and page from the runs that are kept.
-    fn write(&self) -> Result<Comparison, Failure> {
-        let failed = |error: ReportError| {
-            Failure::failed(anyhow!("{error}"), "free some space, or choose another folder with --out")
-        };
-        let mut output = Output::begin(self.store.dir(), self.grid).map_err(failed)?;
-        for cell in 0..self.cells.len() {
-            for seed in &self.grid.seeds {
-                let path = self.store.path(cell, *seed);
-                let run = KeptRun::read(&path).map_err(|error| failed(error.into()))?;
-                let run = run.ok_or_else(|| {
-                    let error = anyhow!("{}: the run was there and is gone", path.display());
-                    Failure::failed(error, "give the same command again")
-                })?;
-                output.add(cell, &run).map_err(failed)?;
-            }
-        }
-        output.finish().map_err(failed)
-    }
+/// Judges those claims of the scenario whose settings are cells of the grid.
+fn judge(plan: &Plan, batch: &Batch<'_>, summaries: &[Vec<Summary>]) -> Vec<(Claim, Judged)> {
+    let found: Vec<(String, &Vec<Summary>)> =
+        batch.cells.iter().map(|cell| cell.scenario.resolved_toml()).zip(summaries).collect();
+    let cells: &Cells<'_> = &|settings| {
+        let wanted = plan.load_with(settings).ok()?.scenario.resolved_toml();
+        let cell = found.iter().find(|(resolved, _)| *resolved == wanted);
+        cell.map(|(_, runs)| runs.iter().collect())
+    };
+    let claims = claims(&batch.cells[0].scenario).into_iter();
+    claims.filter_map(|claim| judge_claim(&claim, cells).map(|judged| (claim, judged))).collect()
 }
 
 fn tell(comparison: &Comparison, store: &Store) {

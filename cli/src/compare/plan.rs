@@ -135,9 +135,15 @@ impl Plan {
 
     /// The scenario with a value of each axis, by their places.
     pub fn load(&self, places: &[usize]) -> Result<Loaded, Failure> {
-        let mut sets = self.sets.clone();
         let chosen = self.vary.iter().zip(places);
-        sets.extend(chosen.map(|(axis, place)| format!("{}={}", axis.path, axis.values[*place])));
+        let settings: Vec<String> =
+            chosen.map(|(axis, place)| format!("{}={}", axis.path, axis.values[*place])).collect();
+        self.load_with(&settings)
+    }
+
+    /// The scenario with these settings on top of those that all cells have.
+    pub fn load_with(&self, settings: &[String]) -> Result<Loaded, Failure> {
+        let sets: Vec<String> = self.sets.iter().chain(settings).cloned().collect();
         let loaded = match &self.scenario {
             Text { file: Some(file), text: Some(text), .. } => torrentlab_scenarios::read(text, file, &sets),
             Text { name: Some(name), file: None, text: None } => torrentlab_scenarios::load(name, &sets),

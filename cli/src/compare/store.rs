@@ -4,8 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use torrentlab_reports::compare::KeptRun;
-use torrentlab_reports::record::RecordError;
 
 use super::plan::Plan;
 use crate::Failure;
@@ -16,16 +14,6 @@ const ELSEWHERE: &str = "choose another folder with --out, or take this one away
 /// `OUT/<scenario>-compare`, with a file for each finished run: `kept/<cell>/<seed>.json`.
 pub struct Store {
     dir: PathBuf,
-}
-
-/// What is there of a run.
-pub enum Found {
-    /// The run that is wanted.
-    Same,
-    /// None.
-    Nothing,
-    /// Something else: why it does not do.
-    Other(String),
 }
 
 impl Store {
@@ -53,46 +41,10 @@ impl Store {
         &self.dir
     }
 
-    /// Where a run is kept.
-    pub fn path(&self, cell: usize, seed: u64) -> PathBuf {
-        self.cell(cell).join(name(seed))
+    /// Where the runs are kept.
+    pub fn kept(&self) -> PathBuf {
+        self.dir.join("kept")
     }
-
-    /// Whether a run is kept, and is that of this scenario, version and backend.
-    pub fn find(
-        &self,
-        cell: usize,
-        seed: u64,
-        scenario_toml: impl FnOnce() -> String,
-        backend: &str,
-    ) -> Found {
-        let run = match KeptRun::read(&self.path(cell, seed)) {
-            Ok(None) => return Found::Nothing,
-            Ok(Some(run)) => run,
-            Err(_) => return Found::Other("damaged".to_owned()),
-        };
-        let wanted = scenario_toml();
-        if run.is(&wanted, env!("CARGO_PKG_VERSION"), backend) {
-            Found::Same
-        } else if run.scenario_toml == wanted {
-            Found::Other(format!("of torrentlab {}, backend {}", run.summary.version, run.summary.backend))
-        } else {
-            Found::Other("of another scenario".to_owned())
-        }
-    }
-
-    /// Keeps a run, whole or not at all.
-    pub fn keep(&self, cell: usize, seed: u64, run: &KeptRun) -> Result<(), RecordError> {
-        run.write(&self.cell(cell), &name(seed))
-    }
-
-    fn cell(&self, cell: usize) -> PathBuf {
-        self.dir.join("kept").join(cell.to_string())
-    }
-}
-
-fn name(seed: u64) -> String {
-    format!("{seed}.json")
 }
 
 /// Only the number of runs may change: all else would mix two experiments in one folder.

@@ -43,6 +43,9 @@ pub struct Claim {
     /// How many seeds `torrentlab validate` takes.
     #[serde(default = "five")]
     pub runs: u32,
+    /// Why the claim is not held, where it is known not to be. `torrentlab validate` shows it beside the verdict.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cause: String,
     /// The negative control: with these settings the claim must be refuted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<Vec<String>>,
