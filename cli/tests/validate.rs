@@ -36,7 +36,7 @@ fn finished(more: &str) -> String {
 fn a_claim_is_judged_beside_its_control() {
     let dir = tempfile::tempdir().unwrap();
     let held = run(&mut validate(dir.path(), &finished(&format!("in = \"1\"\n{NO_SEED}")), &[]), 0);
-    assert!(stderr(&held).contains("1 claims, 2 settings, 6 runs"), "{}", stderr(&held));
+    assert!(stderr(&held).contains("1 claim, 2 cells, 6 runs"), "{}", stderr(&held));
     let row = stdout(&held).lines().find(|line| line.contains("All finish.")).unwrap().to_owned();
     assert!(row.contains("F1") && row.contains(" held ") && row.contains("refuted: 0 .. 0"), "{row}");
     let table = fs::read_to_string(dir.path().join("validate/validation.md")).unwrap();
@@ -48,7 +48,8 @@ fn a_claim_is_judged_beside_its_control() {
 #[test]
 fn what_holds_of_anything_fails() {
     let dir = tempfile::tempdir().unwrap();
-    let told = stdout(&run(&mut validate(dir.path(), &finished(&format!("in = \"0..1\"\n{NO_SEED}")), &[]), 1));
+    let told =
+        stdout(&run(&mut validate(dir.path(), &finished(&format!("in = \"0..1\"\n{NO_SEED}")), &[]), 1));
     assert!(told.contains("held: 0 .. 0"), "the control is not refuted: {told}");
 }
 
@@ -122,12 +123,24 @@ fn the_page_of_the_suite_has_every_claim_of_the_catalogue() {
                 continue;
             }
             claims += 1;
-            let head =
-                format!("| {} | {} | `{}`: `{}` | {} |", claim.id, claim.says, entry.name, claim.measure(), claim.range);
+            let head = format!(
+                "| {} | {} | `{}`: `{}` | {} |",
+                claim.id,
+                claim.says,
+                entry.name,
+                claim.measure(),
+                claim.range
+            );
             assert!(page.contains(&head), "docs/reference/validation.md lacks, or has otherwise: {head}");
             assert!(!claim.says.is_empty(), "{}: a claim of an experiment says what it claims", entry.name);
         }
     }
-    let rows = page.lines().filter(|line| line.starts_with("| F") || line.starts_with("| P") || line.starts_with("| R"));
-    assert_eq!(rows.count(), claims, "docs/reference/validation.md has a row that the catalogue does not claim");
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| F") || line.starts_with("| P") || line.starts_with("| R"));
+    assert_eq!(
+        rows.count(),
+        claims,
+        "docs/reference/validation.md has a row that the catalogue does not claim"
+    );
 }

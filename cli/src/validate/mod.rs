@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use torrentlab_reports::record::{Summary, Verdict};
 use torrentlab_reports::verdicts::{Row, csv, markdown, table};
+use torrentlab_reports::words::plural;
 use torrentlab_simulator::registry::Registry;
 use torrentlab_simulator::run::Backend;
 
@@ -52,11 +53,11 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
     let wanted = suite.runs();
     if !quiet {
         note(format_args!(
-            "torrentlab {}: {} claims, {} settings, {} runs",
+            "torrentlab {}: {}, {}, {}",
             env!("CARGO_PKG_VERSION"),
-            suite.claims.len(),
-            suite.cells.len(),
-            wanted.len()
+            plural(suite.claims.len() as u64, "claim"),
+            plural(suite.cells.len() as u64, "cell"),
+            plural(wanted.len() as u64, "run")
         ));
     }
     let stop = stop_on_signal()?;

@@ -15,13 +15,16 @@ use crate::Failure;
 use crate::batch::{Cell, Run};
 
 /// Claims and the cells in which they are measured.
+#[derive(Default)]
 pub struct Suite {
     pub claims: Vec<Judgeable>,
     pub cells: Vec<Cell>,
     /// The first seed of each cell, and how many there are.
     seeds: Vec<(u64, u32)>,
-    /// The number of each cell, by its scenario and settings.
+    /// The number of each cell, by its scenario and settings; settings that come to the same share a cell.
     numbers: BTreeMap<(String, Vec<String>), usize>,
+    /// The number of each cell, by what it resolves to.
+    resolved: BTreeMap<String, usize>,
 }
 
 /// A claim of a scenario.
@@ -41,8 +44,7 @@ impl Suite {
         runs: Option<u32>,
         registry: &Registry,
     ) -> Result<Self, Failure> {
-        let mut suite =
-            Self { claims: Vec::new(), cells: Vec::new(), seeds: Vec::new(), numbers: BTreeMap::new() };
+        let mut suite = Self::default();
         let everything = || catalogue().iter().map(|entry| entry.name.to_owned()).collect();
         let scenarios = if named.is_empty() { everything() } else { named.to_vec() };
         for name in scenarios {
@@ -101,20 +103,30 @@ impl Suite {
         registry: &Registry,
     ) -> Result<(), Failure> {
         let key = (scenario.to_owned(), settings);
-        if let Some(number) = self.numbers.get(&key) {
-            let (_, most) = &mut self.seeds[*number];
-            *most = runs.max(*most);
-            return Ok(());
-        }
-        let (_, settings) = &key;
+        let number = match self.numbers.get(&key) {
+            Some(number) => *number,
+            None => self.cell(scenario, &key.1, registry)?,
+        };
+        let (_, most) = &mut self.seeds[number];
+        *most = runs.max(*most);
+        self.numbers.insert(key, number);
+        Ok(())
+    }
+
+    /// The number of the cell with these settings, which is made if it is not there.
+    fn cell(&mut self, scenario: &str, settings: &[String], registry: &Registry) -> Result<usize, Failure> {
         let loaded = torrentlab_scenarios::load(scenario, settings).map_err(|error| Failure::told(&error))?;
+        let resolved = loaded.scenario.resolved_toml();
+        if let Some(number) = self.resolved.get(&resolved) {
+            return Ok(*number);
+        }
         let (name, seed) = (loaded.scenario.name.clone(), loaded.scenario.seed);
         let label = [std::slice::from_ref(&name), settings].concat().join(" ");
         let folder = format!("{name}/{}", folder(settings));
-        self.seeds.push((u64::from(seed), runs));
+        self.seeds.push((u64::from(seed), 0));
         self.cells.push(Cell::new(loaded, registry)?.named(label, folder));
-        self.numbers.insert(key, self.cells.len() - 1);
-        Ok(())
+        self.resolved.insert(resolved, self.cells.len() - 1);
+        Ok(self.cells.len() - 1)
     }
 }
 
