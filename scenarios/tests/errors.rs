@@ -687,3 +687,69 @@ fn without_contacts_there_are_links() {
         "{error}"
     );
 }
+
+/// The error of the good scenario with a claim that has `more`.
+fn error_of_claim(more: &str) -> String {
+    error_of(&format!("{GOOD}\n[[claim]]\nmetric = \"completed\"\nin = \"10\"\n{more}\n"), &[])
+}
+
+#[test]
+fn a_claim_that_cannot_be_judged_is_refused() {
+    assert_eq!(error_of_claim("with = [\"hosts.leecher.count=5\"]"), "no error");
+    assert_snapshot!(error_of_claim("over = []\nminus = []"), @r##"
+    my.toml:25:9: a claim is about a quotient or about a difference
+       |
+    25 | minus = []
+       |         ^^
+    hint: leave `over` or `minus` out
+    "##);
+    assert_snapshot!(error_of_claim("trend = { field = \"hosts.leecher.count\", values = [5] }"), @r##"
+    my.toml:24:51: a trend needs 2 to 100 values that differ
+       |
+    24 | trend = { field = "hosts.leecher.count", values = [5] }
+       |                                                   ^^^
+    hint: write a list such as [5, 10, 20]
+    "##);
+    assert_snapshot!(error_of_claim("trend = { field = \"hosts.leecher.count\", values = [0, 5] }"), @r##"
+    my.toml:24:51: a trend is by doublings: all its values are above 0
+       |
+    24 | trend = { field = "hosts.leecher.count", values = [0, 5] }
+       |                                                   ^^^^^^
+    hint: leave 0 and what is below out
+    "##);
+    assert_snapshot!(error_of_claim("confidence = \"100%\""), @r##"
+    my.toml:24:14: an interval needs a level between 50% and 100%
+       |
+    24 | confidence = "100%"
+       |              ^^^^^^
+    hint: 95% is usual
+    "##);
+    assert_snapshot!(error_of_claim("runs = 0"), @r##"
+    my.toml:24:8: a claim is judged over 1 to 10000 runs
+       |
+    24 | runs = 0
+       |        ^
+    hint: 5 is usual, 20 where runs differ much
+    "##);
+    assert_snapshot!(error_of_claim("control = [\"hosts.leecher.links.up=fast\"]"), @r##"
+    my.toml:24:11: with hosts.leecher.links.up=fast it is no scenario: `fast` is not a rate
+       |
+    24 | control = ["hosts.leecher.links.up=fast"]
+       |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    hint: write a rate such as "2 Mbit/s"
+    "##);
+    assert_snapshot!(error_of_claim("in_range = 1"), @r##"
+    my.toml:24:1: unknown field `in_range` in claim.0
+       |
+    24 | in_range = 1
+       | ^^^^^^^^
+    hint: there are: id, says, metric, in, with, over, minus, trend, confidence, runs, cause, control
+    "##);
+    assert_snapshot!(error_with("[content]", "[fit.'a b']\ncolumn = \"leechers\"\n[content]"), @r##"
+    my.toml:4:1: `a b` is no name for a fit
+      |
+    4 | [fit.'a b']
+      | ^^^^^^^^^^^
+    hint: a fit's name has letters, digits, `-` and `_`
+    "##);
+}

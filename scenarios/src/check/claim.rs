@@ -43,7 +43,12 @@ impl Check<'_> {
         let message = format!("a trend needs 2 to {MOST_VALUES} values that differ");
         self.require(distinct, &path, message, "write a list such as [5, 10, 20]")?;
         let positive = values.iter().all(|value| value.is_finite() && *value > 0.0);
-        self.require(positive, &path, "a trend is by doublings: all its values are above 0", "leave it out")
+        self.require(
+            positive,
+            &path,
+            "a trend is by doublings: all its values are above 0",
+            "leave 0 and what is below out",
+        )
     }
 
     pub(super) fn fits(&self) -> Checked {
