@@ -1,14 +1,14 @@
 //! What scenarios claim, where commands have to do with it.
 
 use torrentlab_reports::record::Claim;
-use torrentlab_reports::{figure_names, timeline_columns};
+use torrentlab_reports::{class_figure_names, figure_names, timeline_columns};
 use torrentlab_scenarios::{Scenario, Source};
 
 use crate::Failure;
 
 /// Refuses a claim about a figure, and a line through a column, that there is not.
 pub(crate) fn check_claims(scenario: &Scenario, source: &Source) -> Result<(), Failure> {
-    let classes = scenario.hosts.keys().map(|class| format!("class_p50_s.{class}"));
+    let classes = scenario.hosts.keys().flat_map(|class| class_figure_names(class));
     let figure_of =
         |name: &String| ["slope_per_s", "doubling_s", "r2"].map(|figure| format!("fit.{name}.{figure}"));
     let fits = scenario.fit.keys().flat_map(figure_of);

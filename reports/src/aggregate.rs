@@ -76,7 +76,7 @@ impl Aggregate {
     pub fn rows(&self) -> impl Iterator<Item = (&str, &Spread)> {
         let one = common_figures(&Summary::default()).into_iter();
         let common = one.filter_map(|(name, _)| Some((name, self.figures.get(name)?)));
-        let of_scenario = |name: &str| name.starts_with(CLASS_P50) || name.starts_with(FIT);
+        let of_scenario = |name: &str| is_of_class(name) || name.starts_with(FIT);
         let others = self.figures.iter().filter(move |(name, _)| of_scenario(name));
         common.chain(others.map(|(name, spread)| (name.as_str(), spread)))
     }
@@ -93,8 +93,11 @@ impl Aggregate {
     }
 }
 
-/// What the names of the medians of classes begin with.
-const CLASS_P50: &str = "class_p50_s.";
+/// What the names of the figures of classes begin with.
+const CLASS_FIGURES: [&str; 2] = ["class_p50_s.", "clustering."];
+
+/// Figures of runs of a given length.
+const STEADY: [&str; 1] = ["download_by_little_s"];
 
 /// Figures of those who watch.
 const WATCHING: [&str; 4] = ["startup_p50_s", "stalls_mean", "stalled_mean_s", "late_share_mean"];
@@ -107,9 +110,27 @@ pub(crate) fn figures(summary: &Summary) -> Vec<(String, Option<f64>)> {
     let watched = summary.late_share_mean.is_some();
     let common = common_figures(summary).into_iter();
     let common = common.filter(|(name, _)| watched || !WATCHING.contains(name));
+    let steady = summary.download_by_little_s.is_some();
+    let common = common.filter(|(name, _)| steady || !STEADY.contains(name));
     let common = common.map(|(name, value)| (name.to_owned(), value));
-    let classes = summary.class_p50_s.iter().map(|(class, p50_s)| (format!("{CLASS_P50}{class}"), *p50_s));
-    common.chain(classes).chain(fit_figures(&summary.fit)).collect()
+    common.chain(class_figures(summary)).chain(fit_figures(&summary.fit)).collect()
+}
+
+/// The figures of the classes, by name.
+pub(crate) fn class_figures(summary: &Summary) -> impl Iterator<Item = (String, Option<f64>)> {
+    let [p50_s, clustering] = CLASS_FIGURES;
+    let medians = summary.class_p50_s.iter().map(move |(class, value)| (format!("{p50_s}{class}"), *value));
+    let indices = summary.clustering.iter();
+    medians.chain(indices.map(move |(class, value)| (format!("{clustering}{class}"), Some(*value))))
+}
+
+fn is_of_class(figure: &str) -> bool {
+    CLASS_FIGURES.iter().any(|prefix| figure.starts_with(prefix))
+}
+
+/// The names of the figures that a claim may be about for a class of hosts.
+pub fn class_figure_names(class: &str) -> [String; 2] {
+    CLASS_FIGURES.map(|prefix| format!("{prefix}{class}"))
 }
 
 /// The figures of lines.
@@ -155,10 +176,17 @@ pub(crate) fn common_figures(summary: &Summary) -> Vec<(&'static str, Option<f64
         ("distributed_copies_min", summary.distributed_copies_min),
         ("bootstrap_p50_s", summary.bootstrap_p50_s),
         ("sources_p50", summary.sources_p50),
+        ("departed_share_p50", summary.departed_share_p50),
+        ("seed_first_copy_unique", summary.seed_first_copy_unique),
+        ("seed_duplicate_share", summary.seed_duplicate_share),
+        ("interest_p50", summary.interest_p50),
+        ("interest_steady_p50", summary.interest_steady_p50),
+        ("health_deviation_max", summary.health_deviation_max),
         ("startup_p50_s", summary.startup_p50_s),
         ("stalls_mean", summary.stalls_mean),
         ("stalled_mean_s", summary.stalled_mean_s),
         ("late_share_mean", summary.late_share_mean),
+        ("download_by_little_s", summary.download_by_little_s),
         ("simulated_s", Some(summary.simulated_s)),
         ("events", whole(summary.events)),
     ]

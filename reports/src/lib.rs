@@ -20,7 +20,7 @@ mod table;
 pub mod verdicts;
 pub mod words;
 
-pub use aggregate::{Aggregate, Spread, aggregate};
+pub use aggregate::{Aggregate, Spread, aggregate, class_figure_names};
 pub use claim::{Cells, Judged, figure_names, judge, judge_claim, judge_control};
 pub use fit::timeline_columns;
 pub use report::{ReportError, report, write_report};

@@ -1,5 +1,7 @@
 //! From rows to figures.
 
+mod spread;
+
 use std::collections::BTreeMap;
 
 use crate::bound::{Bound, bound};
@@ -55,12 +57,24 @@ pub fn summarise(info: &RunInfo, peers: &[PeerRow], timeline: &[TimelineRow]) ->
         distributed_copies_min: round(distributed_copies_min(timeline)),
         bootstrap_p50_s: round(median(&eligible, |peer| peer.bootstrap_s, eligible.len())),
         sources_p50: round(median(&eligible, |peer| peer.completed_s.and(peer.sources), completed)),
+        departed_share_p50: round(median(
+            &eligible,
+            |peer| peer.completed_s.and(peer.departed_share),
+            completed,
+        )),
+        seed_first_copy_unique: round(spread::first_copy_unique(info)),
+        seed_duplicate_share: round(spread::duplicate_share(info)),
+        interest_p50: round(median_of_those(&eligible, |peer| peer.interest)),
+        interest_steady_p50: round(median_of_those(&eligible, |peer| peer.interest_steady)),
+        health_deviation_max: round(spread::health_deviation(timeline)),
         startup_p50_s: round(startup(&eligible)),
         stalls_mean: round(stats::mean(&observed(&eligible, |peer| peer.stalls.map(f64::from)))),
         stalled_mean_s: round(stats::mean(&observed(&eligible, |peer| peer.stalled_s))),
         late_share_mean: round(stats::mean(&observed(&eligible, |peer| peer.late_share))),
         unchoking_s: unchoking(info),
+        clustering: spread::clustering(info, &eligible),
         fit: fitted(&info.fits, timeline),
+        download_by_little_s: round(spread::by_little(info, &eligible, timeline)),
         simulated_s: rounded(info.simulated_s),
         events: info.events,
         class_p50_s: class_medians(&eligible),
@@ -104,6 +118,12 @@ fn observed(peers: &[&PeerRow], value: impl Fn(&PeerRow) -> Option<f64>) -> Vec<
 
 fn median(peers: &[&PeerRow], value: impl Fn(&PeerRow) -> Option<f64>, population: usize) -> Option<f64> {
     stats::quantile(&observed(peers, value), population, 0.5)
+}
+
+/// The median among those for whom there is a value.
+fn median_of_those(peers: &[&PeerRow], value: impl Fn(&PeerRow) -> Option<f64>) -> Option<f64> {
+    let values = observed(peers, value);
+    stats::quantile(&values, values.len(), 0.5)
 }
 
 /// The median among those who watched; who never saw anything counts as later than all.

@@ -90,6 +90,21 @@ pub fn summary_lines(summary: &Summary) -> Vec<Line> {
             "effective number of hosts that a finished copy came from: 1/sum of squared shares",
         ),
         line(
+            "from hosts gone, median",
+            percent(summary.departed_share_p50),
+            "share of a finished copy that came from hosts gone for good by the end",
+        ),
+        line(
+            "seeds' first copy, new",
+            percent(summary.seed_first_copy_unique),
+            "blocks that no seed had sent before, of the first copy's worth that the seeds sent",
+        ),
+        line(
+            "mutual interest, median",
+            percent(summary.interest_p50),
+            "of the time that a leecher had another one in its peer set; near 100 % where pieces are spread evenly",
+        ),
+        line(
             "first piece after, median",
             seconds(summary.bootstrap_p50_s),
             "from joining to the first complete piece",
@@ -143,6 +158,14 @@ pub fn summary_lines(summary: &Summary) -> Vec<Line> {
         let definition = "the line of least squares that the scenario asks for, and how well it fits";
         lines.insert(lines.len() - 1, line(&format!("fit {name}"), fitted(fit), definition));
     }
+    if let Some(by_little_s) = summary.download_by_little_s {
+        let mean = line(
+            "download time by Little's law",
+            words::seconds(by_little_s),
+            "mean number of leechers present over those that came per second",
+        );
+        lines.insert(lines.len() - 1, mean);
+    }
     // One class alone has the median of all.
     if summary.class_p50_s.len() > 1 {
         let classes = summary.class_p50_s.iter().map(|(class, p50_s)| {
@@ -154,6 +177,15 @@ pub fn summary_lines(summary: &Summary) -> Vec<Line> {
         });
         lines.splice(MEDIAN..MEDIAN, classes);
     }
+    let clustering = summary.clustering.iter().map(|(class, index)| {
+        line(
+            &format!("{class} to its own class"),
+            times(Some(*index)),
+            "time that its leechers unchoked their own class, over an equal share for each other leecher",
+        )
+    });
+    let before_simulated = lines.len() - 1;
+    lines.splice(before_simulated..before_simulated, clustering);
     lines
 }
 

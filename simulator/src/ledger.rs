@@ -1,13 +1,30 @@
 //! What each host did, gathered from what crosses its driver: any node and any backend can be measured so.
+//!
+//! | file | its part |
+//! |---|---|
+//! | `crowd` | how large a part of the leechers each class is |
+//! | `first_copy` | what the seeds send first |
+//! | `ties` | for how long hosts are connected, and interested in each other |
+
+mod crowd;
+mod first_copy;
+mod ties;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
 use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::time::{Duration, Instant};
-use torrentlab_engine::units::{ConnId, PieceIndex};
+use torrentlab_engine::units::{Block, ConnId, Geometry, PieceIndex};
 use torrentlab_scenarios::schema::Departure;
 
 use crate::census::Census;
+use crowd::Crowd;
+pub use first_copy::FirstCopy;
+use ties::Times;
+pub use ties::{Spell, Tie};
 
 /// Something that happened to a host.
 #[derive(Clone, Debug)]
@@ -45,14 +62,24 @@ pub enum Fact {
         /// On which connection.
         conn: ConnId,
     },
+    /// The host wants something of the peer, and said so.
+    Interested {
+        /// On which connection.
+        conn: ConnId,
+    },
+    /// It wants nothing of the peer any more.
+    NotInterested {
+        /// On which connection.
+        conn: ConnId,
+    },
     /// It asked for a block.
     Requested,
     /// A block came.
     BlockReceived {
         /// On which connection.
         conn: ConnId,
-        /// Of which piece, if there is such a piece.
-        piece: Option<PieceIndex>,
+        /// Which, if there is such a block: a piece is one where whole pieces are sent.
+        block: Option<Block>,
         /// Its payload.
         bytes: u32,
         /// Whether the host had it.
@@ -93,6 +120,8 @@ pub struct Account {
     pub left_at: Option<Instant>,
     /// How it last left.
     pub left_how: Departure,
+    /// Since when it is away, if it is.
+    away_since: Option<Instant>,
     /// How often it joined.
     pub sessions: u32,
     /// Time for which it was there, up to the end of the last session that ended.
@@ -127,9 +156,11 @@ pub struct Account {
     pub unchoking: Duration,
     /// The part of that which went to its own class.
     pub unchoking_own: Duration,
-    /// Payload received, by source, of connections that have ended.
-    pub sources: Vec<(u32, u64)>,
+    /// What it had of others, over connections that have ended.
+    pub ties: Vec<Tie>,
     conns: Vec<Conn>,
+    /// The times of these connections: apart from what every block changes.
+    times: Vec<Times>,
 }
 
 /// One connection, from its receiving end.
@@ -151,6 +182,17 @@ pub struct PieceAccount {
     pub seed_payload: u64,
     /// Failed checks.
     pub hash_failures: u64,
+    /// Whether somebody had it, at any time, who was no seed from the start.
+    elsewhere: bool,
+}
+
+/// Time for which leechers of a class unchoked leechers: hosts that came for the content, while they lacked some of it.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Clustering {
+    /// What went to their own class.
+    pub own: Duration,
+    /// What would have gone there, in seconds, if at each moment each other leecher present had got an equal part.
+    pub proportional_s: f64,
 }
 
 /// The accounts of all hosts and pieces.
@@ -174,6 +216,15 @@ pub struct Ledger {
     pub completed: u32,
     /// Time for which hosts of the first class unchoked hosts of the second.
     pub unchoking: BTreeMap<(u16, u16), Duration>,
+    /// What of that leechers gave to their own class, by class.
+    pub clustering: Vec<Clustering>,
+    /// What the seeds sent first.
+    pub first_copy: FirstCopy,
+    /// Pieces that nobody ever had but the seeds.
+    rare_pieces: u32,
+    /// When the last of them came to somebody else.
+    pub steady_since: Option<Instant>,
+    crowd: Crowd,
     /// Payload that came to all hosts.
     pub payload: u64,
     /// When anyone last received a block that it lacked.
@@ -181,15 +232,19 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Accounts for content of so many pieces, whose copies are counted in `census`.
-    pub fn new(pieces: u32, census: Census) -> Self {
-        Self { pieces: vec![PieceAccount::default(); pieces as usize], census, ..Self::default() }
+    /// Accounts for content of this shape, whose copies are counted in `census`.
+    pub fn new(geometry: Geometry, census: Census) -> Self {
+        let rare_pieces = geometry.pieces();
+        let pieces = vec![PieceAccount::default(); rare_pieces as usize];
+        Self { pieces, census, rare_pieces, first_copy: FirstCopy::new(geometry), ..Self::default() }
     }
 
     /// Opens an account for a host of `class` that will come with `have`, and on which somebody `watches` or not.
     pub fn open(&mut self, class: u16, have: &Bitfield, watches: bool) {
         let (pieces, seed) = (have.count(), have.is_full());
         let watched = watches.then(|| have.iter().map(|piece| (piece, Instant::ZERO)).collect());
+        self.crowd.know(class);
+        self.clustering.resize(self.clustering.len().max(usize::from(class) + 1), Clustering::default());
         self.hosts.push(Account {
             class,
             seed,
@@ -215,7 +270,8 @@ impl Ledger {
                 account.progress_at = now;
                 account.sessions += 1;
                 account.present = true;
-                self.count(host, have, 1);
+                account.away_since = None;
+                self.count(now, host, have, 1);
             }
             Fact::Left { for_good, how } => {
                 for slot in 0..account.conns.len() {
@@ -226,18 +282,21 @@ impl Ledger {
                 account.online += now.since(account.session_at);
                 account.left_at = for_good.then_some(now);
                 account.left_how = how;
-                self.count(host, have, -1);
+                account.away_since = Some(now);
+                self.count(now, host, have, -1);
             }
             Fact::Lost => account.pieces = have.count(),
-            Fact::Connected { conn, peer } => account.connect(conn, peer),
+            Fact::Connected { conn, peer } => account.connect(now, conn, peer),
             Fact::Closed { conn } => self.closed(now, host, conn),
             Fact::Unchoked { conn } => {
                 account.conns[conn.slot()].unchoked_since.get_or_insert(now);
             }
             Fact::Choked { conn } => self.choked(now, host, conn),
+            Fact::Interested { conn } => account.times[conn.slot()].interested(now),
+            Fact::NotInterested { conn } => self.not_interested(now, host, conn.slot()),
             Fact::Requested => account.requests += 1,
-            Fact::BlockReceived { conn, piece, bytes, duplicate } => {
-                self.received(now, host, conn, piece, bytes, duplicate);
+            Fact::BlockReceived { conn, block, bytes, duplicate } => {
+                self.received(now, host, conn, block, bytes, duplicate);
             }
             Fact::Verified { piece } => self.verified(now, host, piece, have),
             Fact::Failed { piece, bytes } => {
@@ -263,7 +322,7 @@ impl Ledger {
     }
 
     /// Adds or takes away a host's pieces.
-    fn count(&mut self, host: u32, have: &Bitfield, by: i32) {
+    fn count(&mut self, now: Instant, host: u32, have: &Bitfield, by: i32) {
         let change =
             |number: &mut u32, if_so: bool| *number = number.wrapping_add_signed(if if_so { by } else { 0 });
         let account = &self.hosts[host as usize];
@@ -273,10 +332,30 @@ impl Ledger {
         change(&mut self.bootstrapped, account.initial_pieces == 0 && account.pieces > 0);
         let counted = if by > 0 { Census::add } else { Census::take_away };
         have.iter().for_each(|piece| counted(&self.census, piece));
+        if account.seed {
+            return;
+        }
+        if !have.is_full() {
+            let counted = if by > 0 { Crowd::add } else { Crowd::take_away };
+            counted(&mut self.crowd, now, account.class);
+        }
+        if self.rare_pieces > 0 {
+            have.iter().for_each(|piece| self.is_elsewhere(now, piece));
+        }
+    }
+
+    /// Somebody who was no seed from the start has `piece`.
+    fn is_elsewhere(&mut self, now: Instant, piece: PieceIndex) {
+        let account = &mut self.pieces[piece.get()];
+        if !std::mem::replace(&mut account.elsewhere, true) {
+            self.rare_pieces -= 1;
+            self.steady_since = (self.rare_pieces == 0).then_some(now);
+        }
     }
 
     fn verified(&mut self, now: Instant, host: u32, piece: PieceIndex, have: &Bitfield) {
         let account = &mut self.hosts[host as usize];
+        let seed = account.seed;
         account.pieces = have.count();
         account.first_piece_at.get_or_insert(now);
         account.last_pieces_at = [account.last_pieces_at[1], Some(now)];
@@ -291,7 +370,13 @@ impl Ledger {
                 self.completed += 1;
             }
             self.seeds += 1;
-            self.seeds_from_start += u32::from(account.seed);
+            self.seeds_from_start += u32::from(seed);
+            if !seed {
+                self.crowd.take_away(now, account.class);
+            }
+        }
+        if !seed {
+            self.is_elsewhere(now, piece);
         }
         self.census.add(piece);
         let piece = &mut self.pieces[piece.get()];
@@ -304,7 +389,7 @@ impl Ledger {
         now: Instant,
         host: u32,
         conn: ConnId,
-        piece: Option<PieceIndex>,
+        block: Option<Block>,
         bytes: u32,
         duplicate: bool,
     ) {
@@ -325,9 +410,21 @@ impl Ledger {
         let peer = conn.peer;
         let sender = &mut self.hosts[peer as usize];
         sender.payload_up += bytes;
-        if let (true, Some(piece)) = (sender.seed, piece) {
-            self.pieces[piece.get()].seed_payload += bytes;
+        if let (true, Some(block)) = (sender.seed, block) {
+            self.pieces[block.piece.get()].seed_payload += bytes;
+            self.first_copy.note(block);
         }
+    }
+
+    fn not_interested(&mut self, now: Instant, host: u32, slot: usize) {
+        let until = self.both_lack_until(now, host, self.hosts[host as usize].conns[slot].peer);
+        self.hosts[host as usize].times[slot].not_interested(until, self.steady_since);
+    }
+
+    /// Until when, at most `now`, both hosts had come for the content and lacked some of it.
+    fn both_lack_until(&self, now: Instant, one: u32, other: u32) -> Instant {
+        let [one, other] = [one, other].map(|host| &self.hosts[host as usize]);
+        now.min(one.lacks_until()).min(other.lacks_until())
     }
 
     fn choked(&mut self, now: Instant, host: u32, conn: ConnId) {
@@ -343,15 +440,22 @@ impl Ledger {
 
     fn end_conn(&mut self, now: Instant, host: u32, slot: usize) {
         self.end_unchoke(now, host, slot);
+        let peer = self.hosts[host as usize].conns[slot].peer;
+        let until = self.both_lack_until(now, host, peer);
         let account = &mut self.hosts[host as usize];
-        let conn = &mut account.conns[slot];
-        let (peer, received) = (conn.peer, std::mem::take(&mut conn.received));
-        if received > 0 {
-            match account.sources.iter_mut().find(|(source, _)| *source == peer) {
-                Some((_, bytes)) => *bytes += received,
-                None => account.sources.push((peer, received)),
-            }
+        let payload = std::mem::take(&mut account.conns[slot].received);
+        let [connected, interested] = account.times[slot].end(until, self.steady_since);
+        if payload == 0 && connected == Spell::default() {
+            return;
         }
+        let at = account.ties.iter().position(|tie| tie.peer == peer).unwrap_or_else(|| {
+            account.ties.push(Tie { peer, ..Tie::default() });
+            account.ties.len() - 1
+        });
+        let tie = &mut account.ties[at];
+        tie.payload += payload;
+        tie.connected.join(connected);
+        tie.interested.join(interested);
     }
 
     fn end_unchoke(&mut self, now: Instant, host: u32, slot: usize) {
@@ -359,57 +463,46 @@ impl Ledger {
         let class = account.class;
         let conn = &mut account.conns[slot];
         let Some(since) = conn.unchoked_since.take() else { return };
-        let (peer, time) = (conn.peer, now.since(since));
+        let (giver, time) = (conn.peer, now.since(since));
         account.unchoked += time;
-        let peer = &mut self.hosts[peer as usize];
+        let peer = &mut self.hosts[giver as usize];
         peer.unchoking += time;
         if peer.class == class {
             peer.unchoking_own += time;
         }
-        *self.unchoking.entry((peer.class, class)).or_default() += time;
+        let giving = peer.class;
+        *self.unchoking.entry((giving, class)).or_default() += time;
+        self.cluster(since, now, (giver, giving), (host, class));
     }
-}
 
-impl Account {
-    fn connect(&mut self, conn: ConnId, peer: u32) {
-        let fresh = Conn { peer, received: 0, unchoked_since: None };
-        match self.conns.get_mut(conn.slot()) {
-            Some(old) => *old = fresh,
-            // Slots are handed out in order, but an end may be told of its connection after a later one.
-            None => self.conns.resize(conn.slot() + 1, fresh),
+    /// A giver unchoked a taker for a while: what of that counts for the clustering of the giver's class.
+    fn cluster(&mut self, since: Instant, now: Instant, giver: (u32, u16), taker: (u32, u16)) {
+        let gone = self.hosts[giver.0 as usize].away_since.unwrap_or(Instant::NEVER);
+        let until = self.both_lack_until(now, giver.0, taker.0).min(gone);
+        if until > since {
+            let clustering = &mut self.clustering[usize::from(giver.1)];
+            clustering.proportional_s += self.crowd.share_s(giver.1, since, until);
+            if giver.1 == taker.1 {
+                clustering.own += until.since(since);
+            }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use torrentlab_engine::units::ConnSlots;
+impl Account {
+    fn connect(&mut self, now: Instant, conn: ConnId, peer: u32) {
+        let fresh = Conn { peer, received: 0, unchoked_since: None };
+        if self.conns.len() <= conn.slot() {
+            // Slots are handed out in order, but an end may be told of its connection after a later one.
+            self.conns.resize(conn.slot() + 1, fresh.clone());
+            self.times.resize(conn.slot() + 1, Times::default());
+        }
+        self.conns[conn.slot()] = fresh;
+        self.times[conn.slot()] = Times::begin(now);
+    }
 
-    use super::*;
-
-    #[test]
-    fn unchoke_time_is_entered_by_the_class_that_gives_and_the_class_that_takes() {
-        let mut ledger = Ledger::new(1, Census::new(1));
-        let none = Bitfield::none(1);
-        [0, 1, 1].iter().for_each(|&class| ledger.open(class, &none, false));
-        let mut note = |secs: u64, host, fact| {
-            ledger.note(Instant::ZERO + Duration::from_secs(secs), host, &none, &fact);
-        };
-        let mut slots = ConnSlots::default();
-        let (first, second) = (slots.open(), slots.open());
-        (0..3).for_each(|host| note(0, host, Fact::Joined));
-        note(0, 0, Fact::Connected { conn: first, peer: 1 });
-        note(0, 1, Fact::Connected { conn: first, peer: 0 });
-        note(0, 1, Fact::Connected { conn: second, peer: 2 });
-        note(1, 0, Fact::Unchoked { conn: first });
-        note(2, 1, Fact::Unchoked { conn: second });
-        note(4, 0, Fact::Choked { conn: first });
-        note(5, 0, Fact::Unchoked { conn: first });
-        note(7, 1, Fact::Closed { conn: second });
-        ledger.finish(Instant::ZERO + Duration::from_secs(10));
-        let secs = Duration::from_secs;
-        let expected = [((1, 0), secs(3 + 5)), ((1, 1), secs(5))];
-        assert_eq!(ledger.unchoking, BTreeMap::from(expected), "nobody was unchoked by class 0");
-        assert_eq!(ledger.hosts[2].unchoking_own, secs(5));
+    /// Until when it came for the content and lacked some of it: never, for a seed.
+    fn lacks_until(&self) -> Instant {
+        if self.seed { Instant::ZERO } else { self.completed_at.unwrap_or(Instant::NEVER) }
     }
 }

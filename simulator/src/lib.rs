@@ -18,6 +18,7 @@ pub mod paths;
 pub mod plan;
 pub mod player;
 pub mod queue;
+pub mod recount;
 pub mod registry;
 pub mod run;
 pub mod script;

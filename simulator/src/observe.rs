@@ -5,14 +5,18 @@ use torrentlab_reports::playback::play;
 use torrentlab_reports::record::{
     AvailabilitySampler, Departure, FaultRow, PeerRow, PieceRow, Role, TimelineRow,
 };
-use torrentlab_reports::stats::{Health, effective_sources};
+use torrentlab_reports::stats::{Health, effective_sources, quantile};
 use torrentlab_scenarios::Scenario;
 use torrentlab_scenarios::schema::{self, Behaviour, HostClass};
 
 use crate::fault::{FaultPlan, Hits, PlannedFault, Side};
-use crate::ledger::{Account, Ledger};
+use crate::ledger::{Account, Ledger, Spell, Tie};
 use crate::player::Player;
 use crate::simulation::Simulation;
+
+/// Who was in the peer set for less says nothing of how pieces are spread: clients that come, look and go are left out
+/// by Legout, Urvoy-Keller and Michiardi too (IMC 2006, 4.1.1).
+const SHORTEST_TIE: Duration = Duration::from_secs(10);
 
 /// Takes samples of a swarm at equal steps of time.
 pub struct Sampler {
@@ -46,7 +50,7 @@ impl Sampler {
 
     /// Takes a sample now.
     pub fn sample(&mut self, swarm: &impl Simulation) {
-        let (now, announces) = (swarm.now(), swarm.announces());
+        let (now, announces, recounted) = (swarm.now(), swarm.announces(), swarm.recounted_copies());
         let ledger = &*swarm.ledger();
         let wire_up = (0..ledger.hosts.len() as u32).map(|host| swarm.wire_bytes(host).0).sum();
         let new = Totals { at: now, payload: ledger.payload, wire_up, announces };
@@ -59,6 +63,7 @@ impl Sampler {
             seeds: ledger.seeds,
             bootstrapped: ledger.bootstrapped,
             completed: ledger.completed,
+            distributed_copies_recounted: recounted,
             distributed_copies_without_seeds: without_seeds(ledger),
             payload_up_bytes_per_s: payload,
             payload_down_bytes_per_s: payload,
@@ -106,7 +111,8 @@ pub fn peer_rows(
     let classes: Vec<(&String, &HostClass)> = scenario.hosts.iter().collect();
     let mut rows = Vec::new();
     let mut counts = vec![0; classes.len()];
-    for (host, account) in (0u32..).zip(&swarm.ledger().hosts) {
+    let ledger = &*swarm.ledger();
+    for (host, account) in (0u32..).zip(&ledger.hosts) {
         let (name, class) = classes[account.class as usize];
         let index = counts[account.class as usize];
         counts[account.class as usize] += 1;
@@ -117,12 +123,34 @@ pub fn peer_rows(
             row.host = format!("{name}-{index}");
             let lacks = account.present && !account.seed && account.completed_at.is_none();
             row.stalled = lacks && swarm.now().since(account.progress_at) >= stall_after;
+            row.departed_share = departed_share(ledger, account);
+            [row.interest, row.interest_steady] = interest(account);
             watch(scenario, class, account, swarm.now(), &mut row);
             rows.push((joined, row));
         }
     }
     rows.sort_by_key(|&(joined, _)| joined);
     rows.into_iter().map(|(_, row)| row).collect()
+}
+
+/// The share of what a host received that came from hosts that are gone for good.
+fn departed_share(ledger: &Ledger, account: &Account) -> Option<f64> {
+    let gone = |tie: &&Tie| ledger.hosts[tie.peer as usize].left_at.is_some();
+    let departed: u64 = account.ties.iter().filter(gone).map(|tie| tie.payload).sum();
+    (account.payload_down > 0).then(|| departed as f64 / account.payload_down as f64)
+}
+
+/// For how much of the time a host was interested in the leechers in its peer set, and that in the steady state: the
+/// median over those that were there long enough.
+fn interest(account: &Account) -> [Option<f64>; 2] {
+    let median = |time: fn(&Spell) -> Duration| {
+        let long = account.ties.iter().filter(|tie| time(&tie.connected) >= SHORTEST_TIE);
+        let share = |tie: &Tie| time(&tie.interested).as_secs_f64() / time(&tie.connected).as_secs_f64();
+        let mut shares: Vec<f64> = long.map(share).collect();
+        shares.sort_by(f64::total_cmp);
+        quantile(&shares, shares.len(), 0.5)
+    };
+    [median(|spell| spell.all), median(|spell| spell.steady)]
 }
 
 /// What somebody saw who watched, until the host left or the run ended.
@@ -194,7 +222,7 @@ fn peer_row(
         unchoked_s: account.unchoked.as_secs_f64(),
         unchoking_s: account.unchoking.as_secs_f64(),
         unchoking_own_class_s: account.unchoking_own.as_secs_f64(),
-        sources: effective_sources(account.sources.iter().map(|&(_, bytes)| bytes)),
+        sources: effective_sources(account.ties.iter().map(|tie| tie.payload)),
         ..PeerRow::default()
     };
     row.derive();
@@ -260,4 +288,87 @@ pub fn up(scenario: &Scenario, class: &HostClass) -> Option<u64> {
 
 fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     one.into_iter().chain(other).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use torrentlab_engine::units::PieceIndex;
+    use torrentlab_reports::record::RunInfo;
+    use torrentlab_reports::summarise;
+    use torrentlab_scenarios::load;
+
+    use super::*;
+    use crate::build::{build, synthetic};
+    use crate::census::Census;
+    use crate::registry::Registry;
+    use crate::swarm::Swarm;
+    use crate::trace::Detail;
+
+    /// The most by which the two counts differ, of a swarm whose copies `wrong` counts as it likes after half a minute.
+    fn deviation(wrong: impl Fn(&Census)) -> f64 {
+        let sets = ["hosts.leecher.count=10", "content.size=1 MiB"].map(str::to_owned);
+        let scenario = load("first-swarm", &sets).expect("a scenario").scenario;
+        let (content, registry) = (synthetic(&scenario).expect("content"), Registry::default());
+        let plan = build(&scenario, &registry, content, 1, Detail::Hash).expect("a plan");
+        let (pieces, census) = (plan.config.content.geometry().pieces(), plan.config.census.clone());
+        let (mut swarm, mut sampler) = (Swarm::new(plan), Sampler::new(&scenario, pieces));
+        for nth in 0..12 {
+            while swarm.step(Instant::ZERO + Duration::from_secs(5 * nth)) {}
+            if nth == 6 {
+                wrong(&census);
+            }
+            sampler.sample(&swarm);
+        }
+        let (timeline, _) = sampler.finish();
+        let summary = summarise(&RunInfo::default(), &[], &timeline);
+        summary.health_deviation_max.expect("samples were taken")
+    }
+
+    #[test]
+    fn a_wrong_count_of_copies_is_told_by_the_trace() {
+        assert_eq!(deviation(|_| ()), 0.0);
+        let all = || (0..4).map(PieceIndex);
+        assert_eq!(deviation(|census| all().for_each(|piece| census.add(piece))), 1.0, "one who had left");
+        assert_eq!(
+            deviation(|census| all().for_each(|piece| census.take_away(piece))),
+            1.0,
+            "one who was there"
+        );
+        let one = deviation(|census| census.take_away(PieceIndex(2)));
+        assert!((0.25..=1.0).contains(&one), "a piece that was checked, by how many others have it: {one}");
+    }
+
+    fn account(ties: Vec<Tie>, payload_down: u64) -> Account {
+        let mut account = Account::default();
+        account.ties.extend(ties);
+        account.payload_down += payload_down;
+        account
+    }
+
+    #[test]
+    fn what_came_from_those_who_left() {
+        let mut ledger = Ledger::default();
+        ledger.hosts.resize(3, Account::default());
+        ledger.hosts[1].left_at = Some(Instant::ZERO);
+        let tie = |peer, payload| Tie { peer, payload, ..Tie::default() };
+        let ties = vec![tie(0, 60), tie(1, 30), tie(2, 10)];
+        assert_eq!(departed_share(&ledger, &account(ties, 100)), Some(0.3));
+        assert_eq!(departed_share(&ledger, &account(Vec::new(), 0)), None);
+    }
+
+    #[test]
+    fn interest_is_the_median_over_those_who_stayed_a_while() {
+        let spell =
+            |all, steady| Spell { all: Duration::from_secs(all), steady: Duration::from_secs(steady) };
+        let tie = |connected, interested| Tie { connected, interested, ..Tie::default() };
+        let ties = vec![
+            tie(spell(100, 50), spell(40, 40)),
+            tie(spell(10, 9), spell(9, 9)),
+            tie(spell(9, 9), spell(0, 0)),
+            tie(spell(20, 20), spell(4, 2)),
+        ];
+        // 0.4, 0.9 and 0.2; in the steady state 0.8 and 0.1.
+        assert_eq!(interest(&account(ties, 0)), [Some(0.4), Some(0.1)]);
+        assert_eq!(interest(&account(Vec::new(), 0)), [None, None]);
+    }
 }

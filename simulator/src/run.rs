@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use thiserror::Error;
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::Geometry;
-use torrentlab_reports::record::{ClassInfo, ContentInfo, RunInfo, RunRecord};
+use torrentlab_reports::record::{ClassInfo, ContentInfo, RunInfo, RunRecord, SeedOutput};
 use torrentlab_reports::{judge, summarise};
 use torrentlab_scenarios::schema::{Arrival, Behaviour, Contacts, HostClass, Until};
 use torrentlab_scenarios::units::Span;
@@ -268,6 +268,7 @@ impl Job<'_> {
         let pieces = piece_rows(&swarm.ledger());
         let (simulated_s, events, corrupt) = (swarm.now().as_secs_f64(), swarm.events(), swarm.corrupt());
         let classes = class_infos(scenario, &swarm.ledger());
+        let seed_output = seed_output(&swarm.ledger());
         let faults = fault_rows(scenario, swarm.faults().plan(), swarm.now());
         let tick = swarm.tick();
         let trace = swarm.finish_trace();
@@ -291,6 +292,7 @@ impl Job<'_> {
                 piece_bytes: u64::from(geometry.piece_len()),
                 pieces: geometry.pieces(),
             },
+            seed_output,
             classes,
             ..RunInfo::default()
         };
@@ -401,6 +403,11 @@ pub fn resolved(scenario: &Scenario, seed: u64) -> String {
     Scenario { seed, ..scenario.clone() }.resolved_toml()
 }
 
+fn seed_output(ledger: &Ledger) -> SeedOutput {
+    let (first_copy_bytes, first_copy_unique_bytes) = ledger.first_copy.first;
+    SeedOutput { first_copy_bytes, first_copy_unique_bytes, whole_after_bytes: ledger.first_copy.whole_after }
+}
+
 fn class_infos(scenario: &Scenario, ledger: &Ledger) -> Vec<ClassInfo> {
     let sizes = scenario.class_sizes();
     let names: Vec<&String> = scenario.hosts.keys().collect();
@@ -430,6 +437,8 @@ fn class_infos(scenario: &Scenario, ledger: &Ledger) -> Vec<ClassInfo> {
         },
         presence: presence(class),
         unchoking_s: unchoking_s(index),
+        clustering_own_s: ledger.clustering[usize::from(index)].own.as_secs_f64(),
+        clustering_proportional_s: ledger.clustering[usize::from(index)].proportional_s,
     };
     (0u16..).zip(&scenario.hosts).map(info).collect()
 }

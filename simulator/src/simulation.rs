@@ -26,6 +26,9 @@ pub trait Simulation {
     /// What each host did so far.
     fn ledger(&self) -> impl Deref<Target = Ledger>;
 
+    /// Distributed copies, by what was traced ([`crate::recount`]) and not by the ledger.
+    fn recounted_copies(&self) -> f64;
+
     /// What goes wrong.
     fn faults(&self) -> &Faults;
 

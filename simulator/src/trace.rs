@@ -7,6 +7,8 @@ use torrentlab_engine::units::{Block, ConnId, PieceIndex};
 use torrentlab_engine::wire::{Message, Payload};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use crate::recount::Recount;
+
 /// Bytes that are gathered before they are hashed.
 const BUFFER: usize = 8 * 1024;
 /// Events of which a [`Detail::Chunks`] trace keeps one hash.
@@ -32,6 +34,7 @@ pub struct Trace {
     detail: Detail,
     chunks: Vec<u64>,
     words: Vec<String>,
+    recount: Recount,
 }
 
 /// What happens to a host where there are no nodes: in [`crate::contact`].
@@ -73,7 +76,19 @@ impl Trace {
             detail,
             chunks: Vec::new(),
             words: Vec::new(),
+            recount: Recount::default(),
         }
+    }
+
+    /// What hosts have, by what was traced of them. That they come and go is no event of a trace: whoever keeps it tells
+    /// this besides.
+    pub fn recount(&mut self) -> &mut Recount {
+        &mut self.recount
+    }
+
+    /// Distributed copies by [`Trace::recount`].
+    pub fn distributed_copies(&self) -> f64 {
+        self.recount.distributed_copies()
     }
 
     /// Events so far.
@@ -116,6 +131,9 @@ impl Trace {
             Input::PieceChecked { piece, ok, digests } => {
                 self.put(kind(6), u64::from(piece.0), u64::from(*ok));
                 digests.iter().for_each(|digest| self.bytes(&digest.to_le_bytes()));
+                if *ok {
+                    self.recount.got(host, *piece);
+                }
             }
             Input::StorageFailed { op, .. } => match op {
                 StorageOp::Read { block, .. } => self.block(kind(7), *block),
@@ -188,7 +206,10 @@ impl Trace {
         match passage {
             Passage::Came => self.put(head(56), 0, 0),
             Passage::Went => self.put(head(57), 0, 0),
-            Passage::Received { from, piece } => self.put(head(58), u64::from(from), u64::from(piece.0)),
+            Passage::Received { from, piece } => {
+                self.put(head(58), u64::from(from), u64::from(piece.0));
+                self.recount.got(host, piece);
+            }
         }
     }
 

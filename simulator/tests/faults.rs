@@ -45,6 +45,16 @@ fn finished(outcome: &Outcome) -> usize {
 }
 
 #[test]
+fn copies_are_what_a_recount_finds_whatever_hosts_lose() {
+    for kind in ["restart = { disk = \"lost\" }", "restart = { disk = \"torn\" }", "corrupt = {}"] {
+        let outcome = outcome(&fault("20 s", "30 s", "5 of leecher", &format!("kind = {{ {kind} }}")));
+        let summary = &outcome.record.summary;
+        assert_eq!((finished(&outcome), summary.health_deviation_max), (12, Some(0.0)), "{kind}");
+        assert!(kind.starts_with("restart") || summary.hash_failures > 0, "{summary:#?}");
+    }
+}
+
+#[test]
 fn hosts_go_for_good_or_come_back_with_or_without_what_they_had() {
     let kinds = [("stop", Departure::Stop), ("kill", Departure::Kill), ("vanish", Departure::Vanish)];
     for (kind, how) in kinds {

@@ -44,7 +44,41 @@ fn the_whole_catalogue_runs_to_an_end_that_is_named() {
         assert!(
             ["all_done", "time", "steady_state", "time_cap", "stalled"].contains(&summary.ended_by.as_str())
         );
+        assert_eq!(summary.health_deviation_max, Some(0.0), "{}: copies, and their recount", entry.name);
     }
+}
+
+const SMALL: [&str; 2] = ["content.size=4 MiB", "hosts.leecher.count=20"];
+
+#[test]
+fn copies_are_what_a_recount_finds_however_hosts_come_and_go() {
+    let churn = ["hosts.leecher.session={ length = \"20 s\", gap = \"10 s\" }", "hosts.leecher.stay=5 s"];
+    let cases: [&[&str]; 3] = [
+        &churn,
+        &["hosts.leecher.pieces=30%", "hosts.leecher.leave={ at = \"40 s\", how = \"vanish\" }"],
+        &["hosts.seed.leave={ after_copies = 1.5, how = \"kill\" }", "time_cap=10 min"],
+    ];
+    for case in cases {
+        let Outcome { record, .. } = outcome("first-swarm", &[&SMALL, case].concat());
+        assert!(record.timeline.iter().any(|row| row.distributed_copies > 1.0), "{case:?}");
+        assert_eq!(record.summary.health_deviation_max, Some(0.0), "{case:?}");
+    }
+}
+
+#[test]
+fn a_seed_sends_less_twice_where_it_shows_its_pieces_one_by_one_and_all_of_it_where_nobody_chooses() {
+    let unique = |set: &str| {
+        let summary = outcome("first-swarm", &[set]).record.summary;
+        let [unique, again] =
+            [summary.seed_first_copy_unique, summary.seed_duplicate_share].map(Option::unwrap);
+        assert!((again > 0.0) == (unique < 1.0), "{unique}, {again}");
+        unique
+    };
+    let plain = unique("hosts.seed.super_seeding=false");
+    let smart = unique("hosts.seed.super_seeding=true");
+    let in_order = unique("hosts.leecher.picker=sequential");
+    assert!(smart > 0.95 && (0.5..smart).contains(&plain), "{smart}, {plain}");
+    assert!(in_order < 0.4, "everybody has the same piece: {in_order}");
 }
 
 #[test]

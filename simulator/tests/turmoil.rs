@@ -52,6 +52,16 @@ fn everyone_gets_every_byte_and_the_record_is_whole() {
         assert!(peer.wire_up_bytes as f64 <= cap + 1_500.0, "{peer:?}");
     }
     assert!(record.timeline.iter().map(|row| row.tracker_announces).sum::<u64>() >= 9);
+    assert_eq!(summary.health_deviation_max, Some(0.0), "{summary:#?}");
+    let shares = [summary.seed_first_copy_unique, summary.departed_share_p50].map(Option::unwrap);
+    assert!(shares[0] > 0.2 && shares[1] == 0.0, "all stayed: {shares:?}");
+}
+
+#[test]
+fn who_is_interested_in_whom_is_noted() {
+    let Outcome { record, .. } = outcome(&["content.size=4 MiB"]);
+    let interest = record.summary.interest_p50.expect("it takes over 10 s");
+    assert!((0.3..=1.0).contains(&interest), "{interest}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::grid::{CellRun, Grid};
 use super::kept::KeptRun;
 use super::{Comparison, Row, compare, page};
-use crate::aggregate::{common_figures, figures};
+use crate::aggregate::{class_figures, common_figures, figures};
 use crate::plots;
 use crate::record::folder::{json_bytes, write_files};
 use crate::record::{RecordError, Summary};
@@ -120,7 +120,7 @@ fn runs_csv(grid: &Grid, cells: &[Vec<CellRun>]) -> csv::Result<Vec<u8>> {
     let mut classes = BTreeMap::new();
     let mut pairs = BTreeMap::new();
     for summary in summaries() {
-        classes.extend(summary.class_p50_s.keys().map(|class| (format!("class_p50_s.{class}"), ())));
+        classes.extend(class_figures(summary).map(|(name, _)| (name, ())));
         pairs.extend(unchoking(summary).map(|(name, _)| (name, ())));
     }
     names.extend(classes.into_keys());

@@ -51,6 +51,8 @@ pub struct RunInfo {
     pub events: u64,
     /// What was shared.
     pub content: ContentInfo,
+    /// What the seeds sent first.
+    pub seed_output: SeedOutput,
     /// The classes of hosts, in the scenario's order.
     pub classes: Vec<ClassInfo>,
 }
@@ -75,6 +77,7 @@ impl Default for RunInfo {
             simulated_s: 0.0,
             events: 0,
             content: ContentInfo::default(),
+            seed_output: SeedOutput::default(),
             classes: Vec::new(),
         }
     }
@@ -102,6 +105,18 @@ pub struct ContentInfo {
     pub pieces: u32,
 }
 
+/// Payload that the seeds sent until each block was among it, all seeds together, in the order in which it arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeedOutput {
+    /// The first of it: a copy's worth, or as much as there was.
+    pub first_copy_bytes: u64,
+    /// Blocks among that which none of the seeds had sent before.
+    pub first_copy_unique_bytes: u64,
+    /// How much it was when each block had been sent; `None` if some never were.
+    pub whole_after_bytes: Option<u64>,
+}
+
 /// One class of hosts, in words where it has many shapes.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -126,6 +141,11 @@ pub struct ClassInfo {
     pub presence: String,
     /// Time for which its hosts unchoked hosts of each class, summed over connections.
     pub unchoking_s: BTreeMap<String, f64>,
+    /// The part of it that went to its own class, of the time that its leechers (hosts that came for the content, while
+    /// they lacked some of it) gave to leechers.
+    pub clustering_own_s: f64,
+    /// What that part would have been if at each moment each other leecher present had got as much as the next.
+    pub clustering_proportional_s: f64,
 }
 
 /// What came of the claim, and why.

@@ -108,6 +108,20 @@ pub struct PeerRow {
     /// ([`crate::stats::effective_sources`]).
     #[serde(with = "decimal::option")]
     pub sources: Option<f64>,
+    /// The share of the payload received that came from hosts that had left for good by the end of the run; `None` if
+    /// nothing was received.
+    #[serde(with = "decimal::option")]
+    pub departed_share: Option<f64>,
+    /// Of the time for which another leecher was in its peer set while it was a leecher itself, the share for which it
+    /// was interested in that one: the median over the leechers that were there for 10 s at least. It is a/b of Legout,
+    /// Urvoy-Keller and Michiardi (IMC 2006, 4.1): near 1 where pieces are spread so evenly that each leecher has
+    /// something for each.
+    #[serde(with = "decimal::option")]
+    pub interest: Option<f64>,
+    /// The same over the time after each piece had been with somebody who was no seed from the start (the paper's
+    /// steady state).
+    #[serde(with = "decimal::option")]
+    pub interest_steady: Option<f64>,
     /// From joining until playback began; `None` if it never did, or nobody watched ([`crate::playback`]).
     #[serde(with = "decimal::option")]
     pub startup_s: Option<f64>,
@@ -153,7 +167,11 @@ pub struct TimelineRow {
     /// Distributed copies ([`crate::stats::Health`]) among all hosts present.
     #[serde(with = "decimal")]
     pub distributed_copies: f64,
-    /// The same without the hosts that held everything from the start.
+    /// The same, counted again from what was traced: the pieces with which each host came, the checks that it was told
+    /// of, and who came and went.
+    #[serde(with = "decimal")]
+    pub distributed_copies_recounted: f64,
+    /// `distributed_copies` without the hosts that held everything from the start.
     #[serde(with = "decimal")]
     pub distributed_copies_without_seeds: f64,
     /// Copies of the rarest piece.

@@ -82,6 +82,20 @@ pub struct Summary {
     pub bootstrap_p50_s: Option<f64>,
     /// Median effective number of sources over the hosts that completed.
     pub sources_p50: Option<f64>,
+    /// Median share of a finished copy that came from hosts that had left for good by the end of the run.
+    pub departed_share_p50: Option<f64>,
+    /// Of the first copy's worth of payload that the seeds sent, the share that none of them had sent before, by block: 1
+    /// if they sent each block once before they sent any again.
+    pub seed_first_copy_unique: Option<f64>,
+    /// Of what the seeds sent until each block had been sent, the share that had been sent before; `None` if some blocks
+    /// never were.
+    pub seed_duplicate_share: Option<f64>,
+    /// Median of [`super::PeerRow::interest`] over the eligible that have it.
+    pub interest_p50: Option<f64>,
+    /// Median of [`super::PeerRow::interest_steady`], likewise.
+    pub interest_steady_p50: Option<f64>,
+    /// The most, over the samples, by which distributed copies differ from what is counted again from the trace: 0.
+    pub health_deviation_max: Option<f64>,
     /// Of those who watched: the median time from joining until playback began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub startup_p50_s: Option<f64>,
@@ -97,9 +111,19 @@ pub struct Summary {
     /// Time for which hosts of a class unchoked hosts of another, or of their own, summed over connections: by the class
     /// that gave the slots, then by the one that got them. What is absent is 0.
     pub unchoking_s: BTreeMap<String, BTreeMap<String, f64>>,
+    /// By class of those that came for the content, where there are several: the time for which its leechers unchoked
+    /// leechers of their own class, over what it would have been if at each moment each other leecher present had got as
+    /// much as the next. It is the clustering index of Legout et al. (SIGMETRICS 2007), normalised by size: 1 where
+    /// class plays no part.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub clustering: BTreeMap<String, f64>,
     /// The lines that the scenario asks for through what changes over time, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fit: BTreeMap<String, FittedLine>,
+    /// In runs of a given length: the mean download time by Little's law, which is the mean number of leechers present
+    /// over the number of eligible hosts that came per second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download_by_little_s: Option<f64>,
     /// How long the run was, in seconds of the simulation.
     pub simulated_s: f64,
     /// How many events were delivered.

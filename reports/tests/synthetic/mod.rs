@@ -28,9 +28,9 @@ pub fn flash_crowd(leechers: usize, pieces: u32, samples: usize) -> RunRecord {
             timeline_row(t_s, &copies, &peers, &info.content)
         })
         .collect();
+    let pieces: Vec<PieceRow> = (0..pieces).map(|piece| piece_row(piece, &peers)).collect();
     let summary = summarise(&info, &peers, &timeline);
     let cost = Some(Cost::new(1.25, Some(1.2), Some(48 << 20), info.events, summary.blocks));
-    let pieces = (0..pieces).map(|piece| piece_row(piece, &peers)).collect();
     let scenario_toml = "schema = 1\nname = \"flash-crowd\"\n".to_owned();
     RunRecord {
         info,
@@ -81,7 +81,7 @@ fn info(leechers: usize, pieces: u32) -> RunInfo {
         choker: "tit for tat".to_owned(),
         initial_pieces: if behaviour == "seed" { "all" } else { "none" }.to_owned(),
         presence: presence.to_owned(),
-        unchoking_s: Default::default(),
+        ..ClassInfo::default()
     };
     let mut classes = vec![class("seed", 1, SEED_UP, SEED_UP, "seed", "at 0 s, for ever")];
     for (name, up, down, _) in CLASSES {
@@ -180,6 +180,9 @@ fn leecher(content: &ContentInfo, index: usize) -> PeerRow {
         unchoking_s: completed_s * 3.0,
         unchoking_own_class_s: completed_s * 1.4,
         sources: Some(11.0 + 8.0 * scatter(index + 1)),
+        departed_share: Some(0.3 + 0.4 * scatter(index + 2)),
+        interest: Some(0.7 + 0.3 * scatter(index + 3)),
+        interest_steady: Some(0.9 + 0.1 * scatter(index + 4)),
         ..PeerRow::default()
     }
 }
@@ -229,6 +232,7 @@ fn timeline_row(t_s: f64, copies: &[u32], peers: &[PeerRow], content: &ContentIn
         ..TimelineRow::default()
     };
     row.set_health(&Health::of(copies));
+    row.distributed_copies_recounted = row.distributed_copies;
     row.distributed_copies_without_seeds = (row.distributed_copies - 1.0).max(0.0);
     row
 }

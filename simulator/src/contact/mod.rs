@@ -22,7 +22,7 @@ use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::dice::Dice;
 use torrentlab_engine::picker::{Availability, Change, PeerView, Picker, SwarmView};
 use torrentlab_engine::time::Instant;
-use torrentlab_engine::units::{ConnId, ConnSlots, Geometry, PieceIndex};
+use torrentlab_engine::units::{Block, ConnId, ConnSlots, Geometry, PieceIndex};
 use torrentlab_reports::record::Tick;
 use torrentlab_scenarios::Scenario;
 use torrentlab_scenarios::schema::{Behaviour, Contacts, HostClass};
@@ -119,7 +119,7 @@ impl Swarm {
             sendings: Vec::new(),
             turns: stream("turns"),
             conn: ConnSlots::default().open(),
-            ledger: Ledger::new(geometry.pieces(), config.census.clone()),
+            ledger: Ledger::new(geometry, config.census.clone()),
             trace: Trace::new(config.detail),
             attendance: Attendance::new(config.seed, classes),
             faults: Faults::default(),
@@ -181,6 +181,7 @@ impl Swarm {
             self.receivers.insert(host);
         }
         self.trace.passage(self.now, host, Passage::Came);
+        self.trace.recount().came(host, &self.hosts[host as usize].have);
         self.note(host, &Fact::Joined);
         self.plan_look(host, Some(ends));
         self.plan_contact(host);
@@ -203,6 +204,7 @@ impl Swarm {
             self.receivers.remove(host);
         }
         self.trace.passage(self.now, host, Passage::Went);
+        self.trace.recount().went(host);
         let how = self.attendance.class(host).how;
         self.note(host, &Fact::Left { for_good, how });
         if let Some(back) = self.attendance.left(host, for_good, self.now) {
@@ -238,7 +240,8 @@ impl Swarm {
         let full = state.have.is_full();
         let (conn, bytes) = (self.conn, self.geometry.len_of(piece));
         self.note(to, &Fact::Connected { conn, peer: from });
-        self.note(to, &Fact::BlockReceived { conn, piece: Some(piece), bytes, duplicate: false });
+        let block = Some(Block { piece, begin: 0, len: bytes });
+        self.note(to, &Fact::BlockReceived { conn, block, bytes, duplicate: false });
         self.note(to, &Fact::Verified { piece });
         self.note(to, &Fact::Closed { conn });
         if full {
@@ -289,6 +292,10 @@ impl Simulation for Swarm {
 
     fn ledger(&self) -> impl Deref<Target = Ledger> {
         &self.ledger
+    }
+
+    fn recounted_copies(&self) -> f64 {
+        self.trace.distributed_copies()
     }
 
     fn faults(&self) -> &Faults {

@@ -94,10 +94,10 @@ impl Swarm<'_> {
         match message {
             Message::Piece { block, payload } => {
                 let content = &self.config.content;
-                let duplicate = content.geometry().holds(*block)
-                    && self.hosts[host as usize].storage.holds(content, *block);
-                let piece = content.geometry().contains(block.piece).then_some(block.piece);
-                self.note(host, &Fact::BlockReceived { conn, piece, bytes: payload.len(), duplicate });
+                let block = content.geometry().holds(*block).then_some(*block);
+                let duplicate =
+                    block.is_some_and(|block| self.hosts[host as usize].storage.holds(content, block));
+                self.note(host, &Fact::BlockReceived { conn, block, bytes: payload.len(), duplicate });
                 self.leave_if_served(peer);
             }
             Message::Unchoke => self.note(host, &Fact::Unchoked { conn }),
@@ -199,8 +199,15 @@ impl Swarm<'_> {
 
     /// Sends a message, which is not a block.
     pub(super) fn say(&mut self, host: u32, conn: ConnId, message: Message) {
-        if let Message::Request(_) = message {
-            self.note(host, &Fact::Requested);
+        match message {
+            Message::Request(_) => self.note(host, &Fact::Requested),
+            Message::Interested if self.net.is_open(host, conn) => {
+                self.note(host, &Fact::Interested { conn });
+            }
+            Message::NotInterested if self.net.is_open(host, conn) => {
+                self.note(host, &Fact::NotInterested { conn });
+            }
+            _ => {}
         }
         let bytes = message.wire_len();
         self.net.send(host, conn, message, bytes, 0);

@@ -123,7 +123,7 @@ impl<'c> Swarm<'c> {
             net: Network::new(config.tcp),
             hosts: Vec::new(),
             tracker: TrackerHost::new(&config),
-            ledger: Ledger::new(config.content.geometry().pieces(), config.census.clone()),
+            ledger: Ledger::new(config.content.geometry(), config.census.clone()),
             trace: Trace::new(config.detail.clone()),
             now: Instant::ZERO,
             events: 0,
@@ -210,6 +210,10 @@ impl Simulation for Swarm<'_> {
 
     fn ledger(&self) -> impl Deref<Target = Ledger> {
         &self.ledger
+    }
+
+    fn recounted_copies(&self) -> f64 {
+        self.trace.distributed_copies()
     }
 
     fn faults(&self) -> &Faults {

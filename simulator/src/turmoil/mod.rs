@@ -158,7 +158,7 @@ impl<'c> Swarm<'c> {
         builder.rng_seed(config.seed).simulation_duration(FOR_EVER);
         let (detail, seed) = (config.detail.clone(), config.seed);
         let books = Books::new(Pages {
-            ledger: Ledger::new(geometry.pieces(), config.census.clone()),
+            ledger: Ledger::new(geometry, config.census.clone()),
             trace: Trace::new(detail),
             attendance: Attendance::new(seed, classes),
             have: Vec::new(),
@@ -270,6 +270,8 @@ impl<'c> Swarm<'c> {
         let session = pages.attendance.sessions(host);
         let Some(ends) = pages.attendance.join(host, self.now) else { return };
         self.agenda.push(ends, Event::Look(host));
+        let Pages { trace, have, .. } = &mut *pages;
+        trace.recount().came(host, &have[host as usize]);
         pages.note(self.now, host, &Fact::Joined);
         let node = self.cast.node(host, session, addr_of(host), &pages.have[host as usize], self.now);
         drop(pages);
@@ -308,7 +310,11 @@ impl<'c> Swarm<'c> {
 
     /// A host goes. Whoever stops politely does so on its own time.
     fn depart(&mut self, host: u32, how: Departure, for_good: bool) {
-        self.books.open().note(self.now, host, &Fact::Left { for_good, how });
+        {
+            let mut pages = self.books.open();
+            pages.trace.recount().went(host);
+            pages.note(self.now, host, &Fact::Left { for_good, how });
+        }
         let state = &mut self.hosts[host as usize];
         let end = match how {
             Departure::Stop => {
@@ -367,6 +373,10 @@ impl Simulation for Swarm<'_> {
 
     fn ledger(&self) -> impl Deref<Target = Ledger> {
         LedgerPage(self.books.open())
+    }
+
+    fn recounted_copies(&self) -> f64 {
+        self.books.open().trace.distributed_copies()
     }
 
     fn faults(&self) -> &Faults {

@@ -109,9 +109,9 @@ impl Probe {
         let Some((_, peer)) = self.conns.get(conn.slot()).copied().flatten() else { return };
         match message {
             Message::Piece { block, payload } => {
-                let duplicate = self.geometry.holds(*block) && self.held[self.index(*block)];
-                let piece = self.geometry.contains(block.piece).then_some(block.piece);
-                let fact = Fact::BlockReceived { conn, piece, bytes: payload.len(), duplicate };
+                let block = self.geometry.holds(*block).then_some(*block);
+                let duplicate = block.is_some_and(|block| self.held[self.index(block)]);
+                let fact = Fact::BlockReceived { conn, block, bytes: payload.len(), duplicate };
                 pages.note(now, self.host, &fact);
                 let served = pages.ledger.hosts[peer as usize].payload_up;
                 let leaves = pages.attendance.served(peer, served, now);
@@ -142,6 +142,12 @@ impl Probe {
             Output::Send { message: Message::Request(_), .. } => {
                 pages.note(now, self.host, &Fact::Requested);
             }
+            Output::Send { conn, message: Message::Interested } if self.is_open(*conn) => {
+                pages.note(now, self.host, &Fact::Interested { conn: *conn });
+            }
+            Output::Send { conn, message: Message::NotInterested } if self.is_open(*conn) => {
+                pages.note(now, self.host, &Fact::NotInterested { conn: *conn });
+            }
             Output::Close { conn, .. } => self.closed(pages, now, *conn),
             Output::WriteBlock { block, .. } => self.hold(*block, true),
             _ => {}
@@ -154,6 +160,10 @@ impl Probe {
             *place = None;
             pages.note(now, self.host, &Fact::Closed { conn });
         }
+    }
+
+    fn is_open(&self, conn: ConnId) -> bool {
+        self.conns.get(conn.slot()).copied().flatten().is_some_and(|(open, _)| open == conn)
     }
 
     fn hold(&mut self, block: Block, held: bool) {
