@@ -182,6 +182,7 @@ pub(crate) fn common_figures(summary: &Summary) -> Vec<(&'static str, Option<f64
         ("interest_p50", summary.interest_p50),
         ("interest_steady_p50", summary.interest_steady_p50),
         ("health_deviation_max", summary.health_deviation_max),
+        ("class_order", summary.class_order),
         ("startup_p50_s", summary.startup_p50_s),
         ("stalls_mean", summary.stalls_mean),
         ("stalled_mean_s", summary.stalled_mean_s),

@@ -72,6 +72,7 @@ pub fn summarise(info: &RunInfo, peers: &[PeerRow], timeline: &[TimelineRow]) ->
         stalled_mean_s: round(stats::mean(&observed(&eligible, |peer| peer.stalled_s))),
         late_share_mean: round(stats::mean(&observed(&eligible, |peer| peer.late_share))),
         unchoking_s: unchoking(info),
+        class_order: round(spread::class_order(&eligible, &class_medians(&eligible))),
         clustering: spread::clustering(info, &eligible),
         fit: fitted(&info.fits, timeline),
         download_by_little_s: round(spread::by_little(info, &eligible, timeline)),

@@ -111,6 +111,9 @@ pub struct Summary {
     /// Time for which hosts of a class unchoked hosts of another, or of their own, summed over connections: by the class
     /// that gave the slots, then by the one that got them. What is absent is 0.
     pub unchoking_s: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Of all pairs of classes of those that came for the content whose uplinks differ, the share in which the one with
+    /// the faster uplink has the lower median download time: 1 if who gives more waits less.
+    pub class_order: Option<f64>,
     /// By class of those that came for the content, where there are several: the time for which its leechers unchoked
     /// leechers of their own class, over what it would have been if at each moment each other leecher present had got as
     /// much as the next. It is the clustering index of Legout et al. (SIGMETRICS 2007), normalised by size: 1 where

@@ -35,6 +35,23 @@ pub fn clustering(info: &RunInfo, eligible: &[&PeerRow]) -> BTreeMap<String, f64
     defined.map(|(class, index)| (class.name.clone(), rounded(index))).collect()
 }
 
+/// Of the pairs of classes with different uplinks, the share in which the faster one has the lower median. A median that
+/// was not reached is later than all others.
+pub fn class_order(eligible: &[&PeerRow], medians: &BTreeMap<String, Option<f64>>) -> Option<f64> {
+    let uplink = |peer: &&PeerRow| (peer.class.clone(), peer.up_bytes_per_s.unwrap_or(u64::MAX));
+    let uplinks: BTreeMap<String, u64> = eligible.iter().map(uplink).collect();
+    let waits = uplinks.iter().map(|(class, &up)| {
+        let p50_s = medians.get(class).copied().flatten();
+        (up, p50_s.unwrap_or(f64::INFINITY))
+    });
+    let waits: Vec<(u64, f64)> = waits.collect();
+    let pairs = waits.iter().flat_map(|fast| waits.iter().map(move |slow| (fast, slow)));
+    let in_order: Vec<bool> =
+        pairs.filter(|(fast, slow)| fast.0 > slow.0).map(|(fast, slow)| fast.1 < slow.1).collect();
+    let right = in_order.iter().filter(|&&right| right).count();
+    (!in_order.is_empty()).then(|| right as f64 / in_order.len() as f64)
+}
+
 /// Mean download time by Little's law (Little, Operations Research 9, 1961), where a run of a given length lets it be
 /// taken over a span of time: leechers present, over those that come per second.
 pub fn by_little(info: &RunInfo, eligible: &[&PeerRow], timeline: &[TimelineRow]) -> Option<f64> {
@@ -108,6 +125,21 @@ mod tests {
         let expected = [("a", 1.5), ("b", 0.5)].map(|(class, index)| (class.to_owned(), index));
         assert_eq!(clustering(&info, &came), BTreeMap::from(expected), "c gave nothing");
         assert!(clustering(&info, &came[..1]).is_empty(), "one class alone");
+    }
+
+    #[test]
+    fn classes_are_in_order_pair_by_pair() {
+        let host = |class: &str, up| PeerRow { up_bytes_per_s: up, ..leecher(class, 0.0) };
+        let peers = [host("a", Some(1)), host("b", Some(2)), host("c", Some(2)), host("d", None)];
+        let medians = |p50_s: [Option<f64>; 4]| {
+            ["a", "b", "c", "d"].map(str::to_owned).into_iter().zip(p50_s).collect()
+        };
+        let came: Vec<&PeerRow> = peers.iter().collect();
+        let order = |p50_s| class_order(&came, &medians(p50_s));
+        assert_eq!(order([Some(9.0), Some(5.0), Some(6.0), Some(1.0)]), Some(1.0));
+        // Of five pairs d before b alone: b never was done.
+        assert_eq!(order([Some(9.0), None, Some(9.0), Some(9.5)]), Some(0.2));
+        assert_eq!(class_order(&came[1..3], &medians([None; 4])), None, "uplinks alike");
     }
 
     #[test]
