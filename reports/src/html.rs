@@ -67,7 +67,7 @@ fn line(line: &Line) -> Value {
 /// The page carries the font once, for all plots.
 fn picture(plot: &Plot) -> Value {
     let svg = plot.svg.replacen(&plots::face_css(), "", 1);
-    context! { name => plot.name, how_to_read => plot.how_to_read, svg }
+    context! { name => plot.name, how_to_read => plot.how_to_read, note => plot.note.as_deref(), svg }
 }
 
 fn fault(row: &FaultRow) -> Value {

@@ -14,6 +14,6 @@ mod summary;
 pub use availability::{AvailabilityMap, AvailabilitySampler};
 pub use error::RecordError;
 pub use folder::RunRecord;
-pub use info::{Bar, ClassInfo, ContentInfo, FORMAT, Judgement, RunInfo, Tick, Verdict};
+pub use info::{Bar, ClassInfo, ContentInfo, FORMAT, Judgement, RunInfo, Tick, Turnover, Verdict};
 pub use rows::{Departure, FaultRow, PeerRow, PieceRow, Role, TimelineRow};
 pub use summary::{Completion, Cost, Summary};

@@ -82,6 +82,7 @@ fn info(leechers: usize, pieces: u32) -> RunInfo {
         initial_pieces: if behaviour == "seed" { "all" } else { "none" }.to_owned(),
         presence: presence.to_owned(),
         unchoking_s: Default::default(),
+        turnover: None,
     };
     let mut classes = vec![class("seed", 1, SEED_UP, SEED_UP, "seed", "at 0 s, for ever")];
     for (name, up, down, _) in CLASSES {

@@ -47,7 +47,7 @@ pub(crate) fn plots(
 fn plot(name: &'static str, how_to_read: &'static str, chart: &impl Chart) -> Result<Plot, PlotError> {
     let svg = canvas::svg(name, chart.title(), |canvas| chart.draw(canvas))?;
     let png = canvas::png(name, |canvas| chart.draw(canvas))?;
-    Ok(Plot { name, title: chart.title().to_owned(), how_to_read, svg, png })
+    Ok(Plot { name, title: chart.title().to_owned(), how_to_read, note: None, svg, png })
 }
 
 /// Which cell is the quickest, and which the slowest.
