@@ -10,6 +10,7 @@ mod claim;
 pub mod compare;
 pub mod fluid;
 mod html;
+mod page;
 pub mod playback;
 pub mod plots;
 pub mod record;
@@ -22,6 +23,6 @@ pub mod words;
 
 pub use aggregate::{Aggregate, Spread, aggregate};
 pub use claim::{figure_names, judge, judge_runs};
-pub use report::{ReportError, report, write_report};
+pub use report::{ReportError, report, write_report, write_runs};
 pub use summarise::summarise;
 pub use table::{Line, aggregate_table, summary_lines, summary_table};

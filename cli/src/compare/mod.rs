@@ -64,12 +64,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
-    let mut plan = args.plan()?;
+    let plan = args.plan()?;
     plan.check()?;
     let cells = cells(&plan, registry)?;
     let first = plan.seed.unwrap_or(cells[0].scenario.seed);
     let seeds = seeds(u64::from(first), plan.runs)?;
-    (plan.seed, plan.version) = (Some(first), Some(env!("CARGO_PKG_VERSION").to_owned()));
+    let version = Some(env!("CARGO_PKG_VERSION").to_owned());
+    let kept = Plan { seed: Some(first), version, ..plan.clone() };
     let grid = Grid {
         scenario: cells[0].scenario.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -78,7 +79,7 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
         seeds,
     };
     let quiet = args.quiet || args.json;
-    let store = Store::claim(&args.out, &grid.scenario, &plan)?;
+    let store = Store::claim(&args.out, &grid.scenario, &kept)?;
     if !quiet {
         note(headline(&grid));
     }
@@ -87,7 +88,7 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
     let missing = job.missing(quiet);
     let failures = job.run_all(&missing, args.threads.map_or_else(processors, |n| n as usize), quiet)?;
     if stop.load(Ordering::Relaxed) && failures.is_empty() {
-        let kept = cells.len() * grid.seeds.len() - job.missing(true).len();
+        let kept = job.runs() - job.missing(true).len();
         note(format_args!("interrupted: {kept} runs are kept, and the same command goes on from there"));
         return Ok(Exit::Interrupted);
     }
@@ -95,7 +96,7 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
         failures.iter().for_each(|failure| _ = failure.report());
         return Ok(Exit::Failed);
     }
-    let comparison = job.write()?;
+    let (comparison, capped) = job.write()?;
     data(if args.json {
         json(serde_json::to_string_pretty(&comparison))?
     } else {
@@ -103,6 +104,10 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
     })?;
     if !quiet {
         tell(&comparison, &store);
+    }
+    if capped > 0 {
+        note(format_args!("{capped} of {} runs hit the time cap: their figures say little", job.runs()));
+        return Ok(Exit::Inconclusive);
     }
     Ok(Exit::Done)
 }
@@ -129,26 +134,27 @@ impl Args {
 }
 
 /// A cell of the grid, ready to run.
-struct Cell {
+struct Cell<'p> {
+    plan: &'p Plan,
     scenario: Scenario,
     source: Source,
 }
 
-impl Cell {
-    fn load(plan: &Plan, places: &[usize], registry: &Registry) -> Result<Self, Failure> {
+impl<'p> Cell<'p> {
+    fn load(plan: &'p Plan, places: &[usize], registry: &Registry) -> Result<Self, Failure> {
         let loaded = plan.load(places)?;
-        let cell = Self { scenario: loaded.scenario, source: loaded.source };
+        let cell = Self { plan, scenario: loaded.scenario, source: loaded.source };
         check(&cell.scenario, registry).map_err(|error| cell.point(&error))?;
         Ok(cell)
     }
 
     fn point(&self, error: &BuildError) -> Failure {
-        Failure::told(&self.source.error(&error.field, &error.what, &error.hint))
+        self.plan.told(self.source.error(&error.field, &error.what, &error.hint))
     }
 }
 
 /// All cells, checked before any of them runs: first each axis by itself, so that an error names it.
-fn cells(plan: &Plan, registry: &Registry) -> Result<Vec<Cell>, Failure> {
+fn cells<'p>(plan: &'p Plan, registry: &Registry) -> Result<Vec<Cell<'p>>, Failure> {
     let mut baseline = vec![0; plan.vary.len()];
     for (nth, axis) in plan.vary.iter().enumerate() {
         let mut seen = BTreeMap::new();
@@ -185,7 +191,7 @@ fn headline(grid: &Grid) -> String {
 
 /// What is to be run, and where it goes.
 struct Job<'a> {
-    cells: &'a [Cell],
+    cells: &'a [Cell<'a>],
     grid: &'a Grid,
     registry: &'a Registry,
     plan: &'a Plan,
@@ -201,6 +207,11 @@ enum Trouble {
 }
 
 impl Job<'_> {
+    /// How many runs there are in all.
+    fn runs(&self) -> usize {
+        self.cells.len() * self.grid.seeds.len()
+    }
+
     /// The runs that are not kept yet, by cell and seed. A kept run of something else does not count, and is named.
     fn missing(&self, quiet: bool) -> Vec<(usize, u64)> {
         let all =
@@ -227,7 +238,7 @@ impl Job<'_> {
         threads: usize,
         quiet: bool,
     ) -> Result<Vec<Failure>, Failure> {
-        let kept = self.cells.len() * self.grid.seeds.len() - missing.len();
+        let kept = self.runs() - missing.len();
         if kept > 0 && !quiet {
             note(format_args!("{kept} runs are kept from before"));
         }
@@ -279,8 +290,7 @@ impl Job<'_> {
         if outcome.corrupt > 0 {
             return Err(Trouble::Corrupt(outcome.corrupt));
         }
-        let run = KeptRun::new(&outcome.record).map_err(Trouble::Unkept)?;
-        self.store.keep(cell, seed, &run).map_err(Trouble::Unkept)
+        self.store.keep(cell, seed, &outcome.record).map_err(Trouble::Unkept)
     }
 
     fn explain(&self, trouble: Trouble, cell: usize, seed: u64) -> Failure {
@@ -301,11 +311,12 @@ impl Job<'_> {
         }
     }
 
-    /// Tables, plots and page from the runs that are kept.
-    fn write(&self) -> Result<Comparison, Failure> {
+    /// Tables, plots and page from the runs that are kept; and how many of these hit the time cap.
+    fn write(&self) -> Result<(Comparison, usize), Failure> {
         let failed = |error: ReportError| {
             Failure::failed(anyhow!("{error}"), "free some space, or choose another folder with --out")
         };
+        let mut capped = 0;
         let mut output = Output::begin(self.store.dir(), self.grid).map_err(failed)?;
         for cell in 0..self.cells.len() {
             for seed in &self.grid.seeds {
@@ -315,10 +326,11 @@ impl Job<'_> {
                     let error = anyhow!("{}: the run was there and is gone", path.display());
                     Failure::failed(error, "give the same command again")
                 })?;
+                capped += usize::from(run.summary.ended_by == "time_cap");
                 output.add(cell, &run).map_err(failed)?;
             }
         }
-        output.finish().map_err(failed)
+        Ok((output.finish().map_err(failed)?, capped))
     }
 }
 

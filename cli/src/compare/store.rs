@@ -1,11 +1,13 @@
 //! The folder of a comparison, and the runs that it keeps.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use torrentlab_reports::compare::KeptRun;
-use torrentlab_reports::record::RecordError;
+use torrentlab_reports::record::{RecordError, RunRecord};
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::plan::Plan;
 use crate::Failure;
@@ -16,6 +18,8 @@ const ELSEWHERE: &str = "choose another folder with --out, or take this one away
 /// `OUT/<scenario>-compare`, with a file for each finished run: `kept/<cell>/<seed>.json`.
 pub struct Store {
     dir: PathBuf,
+    /// This program, as [`fingerprint`] has it.
+    program: String,
 }
 
 /// What is there of a run.
@@ -45,7 +49,7 @@ impl Store {
         make()
             .with_context(|| format!("cannot make the folder {}", dir.display()))
             .map_err(|error| Failure::failed(error, "choose another folder with --out"))?;
-        Ok(Self { dir })
+        Ok(Self { dir, program: fingerprint()? })
     }
 
     /// The folder.
@@ -58,7 +62,7 @@ impl Store {
         self.cell(cell).join(name(seed))
     }
 
-    /// Whether a run is kept, and is that of this scenario, version and backend.
+    /// Whether a run is kept, and is that of this scenario, program and backend.
     pub fn find(
         &self,
         cell: usize,
@@ -72,18 +76,20 @@ impl Store {
             Err(_) => return Found::Other("damaged".to_owned()),
         };
         let wanted = scenario_toml();
-        if run.is(&wanted, env!("CARGO_PKG_VERSION"), backend) {
+        if run.is(&wanted, &self.program, backend) {
             Found::Same
-        } else if run.scenario_toml == wanted {
-            Found::Other(format!("of torrentlab {}, backend {}", run.summary.version, run.summary.backend))
-        } else {
+        } else if run.scenario_toml != wanted {
             Found::Other("of another scenario".to_owned())
+        } else if run.program != self.program {
+            Found::Other(format!("of another build of torrentlab ({})", run.summary.version))
+        } else {
+            Found::Other(format!("of the backend {}", run.summary.backend))
         }
     }
 
-    /// Keeps a run, whole or not at all.
-    pub fn keep(&self, cell: usize, seed: u64, run: &KeptRun) -> Result<(), RecordError> {
-        run.write(&self.cell(cell), &name(seed))
+    /// Keeps a run of this program, whole or not at all.
+    pub fn keep(&self, cell: usize, seed: u64, record: &RunRecord) -> Result<(), RecordError> {
+        KeptRun::new(record, &self.program)?.write(&self.cell(cell), &name(seed))
     }
 
     fn cell(&self, cell: usize) -> PathBuf {
@@ -93,6 +99,19 @@ impl Store {
 
 fn name(seed: u64) -> String {
     format!("{seed}.json")
+}
+
+/// What tells this build from all others: the hash of its file. The version does not, while the program is being worked on.
+fn fingerprint() -> Result<String, Failure> {
+    let read = || {
+        // On Linux this is the file that runs, even where another was put in its place since.
+        let running = Path::new("/proc/self/exe");
+        if running.exists() { fs::read(running) } else { fs::read(env::current_exe()?) }
+    };
+    let bytes = read()
+        .context("cannot read the program's own file, to know its runs again")
+        .map_err(|error| Failure::failed(error, "give the program's file the permission to be read"))?;
+    Ok(format!("{:032x}", xxh3_128(&bytes)))
 }
 
 /// Only the number of runs may change: all else would mix two experiments in one folder.
