@@ -6,6 +6,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 #![expect(clippy::disallowed_types, reason = "the command line lives in the real world")]
 
+mod claims;
 mod compare;
 mod cost;
 mod create;

@@ -8,16 +8,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::anyhow;
 use torrentlab_reports::compare::CellRun;
 use torrentlab_reports::record::{Judgement, Summary, Verdict};
-use torrentlab_reports::{aggregate, aggregate_table, figure_names, judge, judge_runs, summary_table};
+use torrentlab_reports::{aggregate, aggregate_table, judge, summary_table};
 use torrentlab_scenarios::units::Size;
-use torrentlab_scenarios::{Loaded, Scenario, Source};
+use torrentlab_scenarios::{Loaded, Scenario};
 use torrentlab_simulator::build::{BuildError, check};
+use torrentlab_simulator::claim::claims;
 use torrentlab_simulator::content::RealContent;
 use torrentlab_simulator::registry::Registry;
 use torrentlab_simulator::run::{
-    Backend, News, Progress as Reached, RunError, RunOptions, bars, run as simulate, side_by_side,
+    Backend, News, Progress as Reached, RunError, RunOptions, run as simulate, side_by_side,
 };
 
+use crate::claims::{check_claims, other_cells};
 use crate::cost::Stopwatch;
 use crate::print::{data, note};
 use crate::progress::{Progress, Unit};
@@ -89,7 +91,7 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
     let Loaded { mut scenario, source } = args.load()?;
     let point = |error: &BuildError| Failure::told(&source.error(&error.field, &error.what, &error.hint));
     check(&scenario, registry).map_err(|error| point(&error))?;
-    check_figures(&scenario, &source)?;
+    check_claims(&scenario, &source)?;
     let content = args.content(&scenario)?;
     if let Some(real) = &content {
         let geometry = real.metainfo.geometry();
@@ -132,19 +134,6 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
         ));
     }
     Ok(ended.exit(args, stop.load(Ordering::Relaxed)))
-}
-
-/// Refuses a claim about a figure that there is not.
-fn check_figures(scenario: &Scenario, source: &Source) -> Result<(), Failure> {
-    let classes = scenario.hosts.keys().map(|class| format!("class_p50_s.{class}"));
-    let known: Vec<String> = figure_names().map(str::to_owned).chain(classes).collect();
-    let Some(name) = scenario.holds_if.keys().find(|name| !known.contains(name)) else { return Ok(()) };
-    let hint = format!("the figures are {}", known.join(", "));
-    Err(Failure::told(&source.error(
-        &format!("holds_if.{name}"),
-        format!("there is no figure `{name}`"),
-        hint,
-    )))
 }
 
 impl Args {
@@ -315,11 +304,12 @@ impl Ended {
     fn tell(&mut self, args: &Args, scenario: &Scenario, results: &Results) -> Result<(), Failure> {
         let Some(last) = self.summaries.last() else { return Ok(()) };
         results.point_latest(last.seed)?;
-        self.judgement = judge(last, &bars(scenario));
+        let runs: Vec<&Summary> = self.summaries.iter().collect();
+        let claims = claims(scenario);
+        self.judgement = judge(&runs, &claims);
         let mut table = if args.runs > 1 {
             let all = aggregate(&self.summaries);
             results.keep_aggregate(&all, &self.runs)?;
-            self.judgement = judge_runs(&all, &bars(scenario));
             if args.json { json(serde_json::to_string_pretty(&all))? } else { aggregate_table(&all) }
         } else if args.json {
             json(serde_json::to_string_pretty(last))?
@@ -327,7 +317,7 @@ impl Ended {
             summary_table(last)
         };
         if !args.json && self.judgement.verdict != Verdict::NotJudged {
-            table += &format!("\n\n claim: {}\n {}", scenario.claim, self.judgement);
+            table += &format!("\n\n claim: {}\n {}", scenario.answer, self.judgement);
         }
         data(table)?;
         if !args.is_quiet() {
@@ -343,6 +333,9 @@ impl Ended {
                 let folder = results.folder();
                 let (table, plots) = (folder.join("aggregate.csv"), folder.join("plots"));
                 note(format_args!("over all runs: {}, {}", table.display(), plots.display()));
+            }
+            if let Some(how) = other_cells(&claims, &args.scenario) {
+                note(how);
             }
         }
         Ok(())

@@ -16,7 +16,7 @@ const SMALL: [&str; 6] = [
     "--set",
     "hosts.leecher.count=8",
     "--set",
-    "holds_if={ completed_share = \"1\" }",
+    "claim=[{ metric = \"completed_share\", in = \"1\" }]",
 ];
 
 /// `run first-swarm`, small, with its results below `out`.
@@ -392,26 +392,46 @@ fn whoever_stops_reading_is_no_failure_but_a_full_disk_is() {
 #[test]
 fn a_claim_is_judged_and_the_exit_code_answers() {
     let dir = tempfile::tempdir().unwrap();
-    let judged = |bar: &str, runs: &str, code| {
+    let judged = |claims: &[(&str, &str)], runs: &str, code| {
         let path = scenario_file(dir.path(), "");
         let text = fs::read_to_string(&path).unwrap();
-        fs::write(
-            &path,
-            text.replace("[content]", &format!("claim = \"Yes.\"\nholds_if = {bar}\n[content]")),
-        )
-        .unwrap();
+        let claim =
+            |(metric, range): &(&str, &str)| format!("[[claim]]\nmetric = \"{metric}\"\nin = \"{range}\"\n");
+        let claims: String = claims.iter().map(claim).collect();
+        fs::write(&path, format!("answer = \"Yes.\"\n{text}\n{claims}")).unwrap();
         let mut command = torrentlab();
         command.arg("run").arg(&path).args(["--runs", runs, "--quiet", "--out"]).arg(dir.path().join("out"));
         stdout(&run(&mut command, code))
     };
-    let held = judged(r#"{ completed_share = "1" }"#, "1", 0);
+    let held = judged(&[("completed_share", "1")], "1", 0);
     assert!(held.contains("claim: Yes.\n held: completed_share 1 (claimed 1)"), "{held}");
-    let refuted = judged(r#"{ completed_share = "1", seed_upload_copies = "..0.1" }"#, "1", 1);
+    let refuted = judged(&[("completed_share", "1"), ("seed_upload_copies", "..0.1")], "1", 1);
     assert!(refuted.contains("refuted: completed_share 1 (claimed 1); seed_upload_copies"), "{refuted}");
-    assert!(judged(r#"{ "completion_s.p50" = "0.1.." }"#, "3", 0).contains("held"));
-    let unknown = scenario_file(dir.path(), "");
-    let text = fs::read_to_string(&unknown).unwrap();
-    fs::write(&unknown, text.replace("[content]", "holds_if = { speed = \"1..\" }\n[content]")).unwrap();
-    let told = stderr(&run(torrentlab().arg("run").arg(&unknown), 2));
-    assert!(told.contains("mine.toml:2") && told.contains("there is no figure `speed`"), "{told}");
+    assert!(judged(&[("completion_s.p50", "0.1..")], "3", 0).contains("held"));
+}
+
+#[test]
+fn a_claim_about_what_is_not_there_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = |more: &str| {
+        let path = scenario_file(dir.path(), "");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{text}\n{more}")).unwrap();
+        stderr(&run(torrentlab().arg("run").arg(&path).arg("--out").arg(dir.path().join("out")), 2))
+    };
+    let claim = "[[claim]]\nin = \"1..\"\nmetric = \"speed\"\n";
+    let told_claim = told(claim);
+    assert!(told_claim.contains("mine.toml:15:10: there is no figure `speed`"), "{told_claim}");
+    assert!(
+        told_claim.contains("completed_share") && told_claim.contains("class_p50_s.leecher"),
+        "{told_claim}"
+    );
+    let told_fit = told("[fit.x]\ncolumn = \"speed\"\n");
+    assert!(told_fit.contains("there is no column `speed`") && told_fit.contains("leechers"), "{told_fit}");
+    let told_cell =
+        told(&claim.replace("speed", "completed\"\ncontrol = [\"hosts.lecher.count=1\"]\nsays = \""));
+    assert!(
+        told_cell.contains("there is no class `lecher`") && told_cell.contains("did you mean"),
+        "{told_cell}"
+    );
 }

@@ -8,7 +8,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::record::decimal::rounded;
 use crate::record::folder::{json_bytes, read_json, write_files};
-use crate::record::{RecordError, Summary};
+use crate::record::{FittedLine, RecordError, Summary};
 use crate::stats;
 
 const FILE: &str = "aggregate.json";
@@ -82,12 +82,13 @@ impl Aggregate {
         if dir.join(FILE).exists() { read_json(dir, FILE).map(Some) } else { Ok(None) }
     }
 
-    /// The figures in the order of `summary.json`, those of classes last.
+    /// The figures in the order of `summary.json`, those of classes and lines last.
     pub fn rows(&self) -> impl Iterator<Item = (&str, &Spread)> {
         let one = common_figures(&Summary::default()).into_iter();
         let common = one.filter_map(|(name, _)| Some((name, self.figures.get(name)?)));
-        let classes = self.figures.iter().filter(|(name, _)| name.starts_with(CLASS_P50));
-        common.chain(classes.map(|(name, spread)| (name.as_str(), spread)))
+        let of_scenario = |name: &str| name.starts_with(CLASS_P50) || name.starts_with(FIT);
+        let others = self.figures.iter().filter(move |(name, _)| of_scenario(name));
+        common.chain(others.map(|(name, spread)| (name.as_str(), spread)))
     }
 
     fn to_csv(&self) -> String {
@@ -108,19 +109,25 @@ const CLASS_P50: &str = "class_p50_s.";
 /// Figures of those who watch.
 const WATCHING: [&str; 4] = ["startup_p50_s", "stalls_mean", "stalled_mean_s", "late_share_mean"];
 
-/// Figures of runs of a given length.
-const GROWTH: [&str; 2] = ["leechers_slope_per_s", "leechers_slope_r2"];
+/// What the names of figures of lines begin with.
+const FIT: &str = "fit.";
 
-/// The figures of one run by name, in the order of `summary.json`, those of classes last.
+/// The figures of one run by name, in the order of `summary.json`, those of classes and lines last.
 pub(crate) fn figures(summary: &Summary) -> Vec<(String, Option<f64>)> {
     let watched = summary.late_share_mean.is_some();
     let common = common_figures(summary).into_iter();
-    let grows = summary.leechers_slope_per_s.is_some();
     let common = common.filter(|(name, _)| watched || !WATCHING.contains(name));
-    let common = common.filter(|(name, _)| grows || !GROWTH.contains(name));
     let common = common.map(|(name, value)| (name.to_owned(), value));
     let classes = summary.class_p50_s.iter().map(|(class, p50_s)| (format!("{CLASS_P50}{class}"), *p50_s));
-    common.chain(classes).collect()
+    common.chain(classes).chain(fit_figures(&summary.fit)).collect()
+}
+
+/// The figures of lines.
+fn fit_figures(fits: &BTreeMap<String, FittedLine>) -> impl Iterator<Item = (String, Option<f64>)> {
+    fits.iter().flat_map(|(name, fit)| {
+        [("slope_per_s", fit.slope_per_s), ("doubling_s", fit.doubling_s), ("r2", fit.r2)]
+            .map(|(figure, value)| (format!("{FIT}{name}.{figure}"), value))
+    })
 }
 
 /// The figures that every run has.
@@ -162,8 +169,6 @@ pub(crate) fn common_figures(summary: &Summary) -> Vec<(&'static str, Option<f64
         ("stalls_mean", summary.stalls_mean),
         ("stalled_mean_s", summary.stalled_mean_s),
         ("late_share_mean", summary.late_share_mean),
-        ("leechers_slope_per_s", summary.leechers_slope_per_s),
-        ("leechers_slope_r2", summary.leechers_slope_r2),
         ("simulated_s", Some(summary.simulated_s)),
         ("events", whole(summary.events)),
     ]
@@ -195,14 +200,15 @@ fn spread(mut values: Vec<f64>, runs: usize) -> Spread {
 fn half_interval(values: &[f64], mean: f64) -> Option<f64> {
     let freedom = values.len() as f64 - 1.0;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / freedom;
-    Some(half_width(values.len() as u64)? * variance.sqrt())
+    Some(half_width(values.len() as u64, 0.95)? * variance.sqrt())
 }
 
-/// Half the length of the 95 % interval of the mean of so many values, in standard deviations: t(0.975, n - 1) / sqrt n.
-pub(crate) fn half_width(values: u64) -> Option<f64> {
+/// Half the length of the interval of the mean of so many values at this level, in standard deviations: at 95 %,
+/// t(0.975, n - 1) / sqrt n.
+pub(crate) fn half_width(values: u64, level: f64) -> Option<f64> {
     let n = values as f64;
     let student = StudentsT::new(0.0, 1.0, n - 1.0).ok()?;
-    Some(student.inverse_cdf(0.975) / n.sqrt())
+    Some(student.inverse_cdf(f64::midpoint(1.0, level)) / n.sqrt())
 }
 
 #[cfg(test)]

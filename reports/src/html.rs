@@ -46,7 +46,7 @@ fn info(info: &RunInfo) -> Value {
     context! {
         scenario => info.scenario.as_str(),
         question => info.question.as_str(),
-        claim => info.claim.as_str(),
+        answer => info.answer.as_str(),
         verdict => info.judgement.verdict.name(),
         verdict_class,
         why => info.judgement.why.as_str(),

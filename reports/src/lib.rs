@@ -8,6 +8,7 @@ mod aggregate;
 pub mod bound;
 mod claim;
 pub mod compare;
+mod fit;
 pub mod fluid;
 mod html;
 mod page;
@@ -22,7 +23,8 @@ mod table;
 pub mod words;
 
 pub use aggregate::{Aggregate, Spread, aggregate};
-pub use claim::{figure_names, judge, judge_runs};
+pub use claim::{Cells, Judged, figure_names, judge, judge_claim, judge_control};
+pub use fit::timeline_columns;
 pub use report::{ReportError, report, write_report, write_runs};
 pub use summarise::summarise;
 pub use table::{Line, aggregate_table, summary_lines, summary_table};

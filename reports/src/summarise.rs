@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::bound::{Bound, bound};
+use crate::fit::fitted;
 use crate::record::decimal::rounded;
 use crate::record::{Completion, PeerRow, Role, RunInfo, Summary, TimelineRow};
 use crate::stats;
@@ -16,7 +17,6 @@ pub fn summarise(info: &RunInfo, peers: &[PeerRow], timeline: &[TimelineRow]) ->
     let makespan_s = if all_completed { makespan(&eligible) } else { None };
     let bound = bound(info, peers);
     let bound_s = bound.as_ref().ok().map(|bound| bound.time_s);
-    let line = growth(info, timeline);
     let over_bound = |time: Option<f64>| time.zip(bound_s).map(|(time, bound)| time / bound);
     let round = |value: Option<f64>| value.filter(|value| value.is_finite()).map(rounded);
     Summary {
@@ -60,8 +60,7 @@ pub fn summarise(info: &RunInfo, peers: &[PeerRow], timeline: &[TimelineRow]) ->
         stalled_mean_s: round(stats::mean(&observed(&eligible, |peer| peer.stalled_s))),
         late_share_mean: round(stats::mean(&observed(&eligible, |peer| peer.late_share))),
         unchoking_s: unchoking(info),
-        leechers_slope_per_s: round(line.map(|line| line.slope)),
-        leechers_slope_r2: round(line.and_then(|line| line.r2)),
+        fit: fitted(&info.fits, timeline),
         simulated_s: rounded(info.simulated_s),
         events: info.events,
         class_p50_s: class_medians(&eligible),
@@ -75,15 +74,6 @@ pub fn summarise(info: &RunInfo, peers: &[PeerRow], timeline: &[TimelineRow]) ->
             max: round(completion_s.max),
         },
     }
-}
-
-/// The line through the number of leechers, where a run of a given length shows how it changes.
-fn growth(info: &RunInfo, timeline: &[TimelineRow]) -> Option<stats::Line> {
-    if !["time", "steady_state"].contains(&info.ended_by.as_str()) {
-        return None;
-    }
-    let points: Vec<_> = timeline.iter().map(|row| (row.t_s, f64::from(row.leechers))).collect();
-    stats::least_squares(&points)
 }
 
 /// The download time of a host, from its own join.
@@ -214,20 +204,6 @@ mod tests {
             wire_up_bytes: sent + sent / 10,
             ..PeerRow::default()
         }
-    }
-
-    #[test]
-    fn a_run_of_a_given_length_says_how_the_swarm_grows() {
-        let row = |t_s, leechers| TimelineRow { t_s, leechers, ..TimelineRow::default() };
-        let timeline = [row(10.0, 300), row(15.0, 310), row(20.0, 320)];
-        let figures = |ended_by: &str| {
-            let info = RunInfo { ended_by: ended_by.to_owned(), ..RunInfo::default() };
-            let summary = summarise(&info, &[], &timeline);
-            (summary.leechers_slope_per_s, summary.leechers_slope_r2)
-        };
-        assert_eq!(figures("time"), (Some(2.0), Some(1.0)));
-        assert_eq!(figures("steady_state"), (Some(2.0), Some(1.0)));
-        assert_eq!(figures("all_done"), (None, None), "it shrank because all were done");
     }
 
     #[test]

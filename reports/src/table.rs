@@ -4,7 +4,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use crate::aggregate::Aggregate;
 use crate::bound;
-use crate::record::Summary;
+use crate::record::{FittedLine, Summary};
 use crate::words;
 
 /// One line of the summary: the same lines stand in the terminal and on the page.
@@ -139,13 +139,9 @@ pub fn summary_lines(summary: &Summary) -> Vec<Line> {
         let before_simulated = lines.len() - 1;
         lines.splice(before_simulated..before_simulated, watching);
     }
-    if summary.leechers_slope_per_s.is_some() {
-        let growth = line(
-            "leechers, growth",
-            growth(summary),
-            "slope of the line of least squares through the number of leechers, and how well it fits",
-        );
-        lines.insert(lines.len() - 1, growth);
+    for (name, fit) in &summary.fit {
+        let definition = "the line of least squares that the scenario asks for, and how well it fits";
+        lines.insert(lines.len() - 1, line(&format!("fit {name}"), fitted(fit), definition));
     }
     // One class alone has the median of all.
     if summary.class_p50_s.len() > 1 {
@@ -186,9 +182,13 @@ fn bound_definition(summary: &Summary) -> &'static str {
     }
 }
 
-fn growth(summary: &Summary) -> String {
+fn fitted(fit: &FittedLine) -> String {
     let figure = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), words::figure);
-    format!("{}/s (R² {})", figure(summary.leechers_slope_per_s), figure(summary.leechers_slope_r2))
+    let change = match fit.doubling_s {
+        Some(time) => format!("doubles in {}", words::seconds(time)),
+        None => format!("{}/s", figure(fit.slope_per_s)),
+    };
+    format!("{change} (R² {})", figure(fit.r2))
 }
 
 fn blocks(summary: &Summary) -> String {

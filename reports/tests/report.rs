@@ -139,7 +139,7 @@ fn the_page_escapes_what_the_scenario_says() {
     let hostile = "</title><script>alert(1)</script>\u{1}\"'&";
     record.info.scenario = hostile.to_owned();
     record.info.question = hostile.to_owned();
-    record.info.claim = hostile.to_owned();
+    record.info.answer = hostile.to_owned();
     record.info.judgement = Judgement { verdict: Verdict::Inconclusive, why: hostile.to_owned() };
     record.info.classes[0].name = hostile.to_owned();
     record.peers[0].class = hostile.to_owned();

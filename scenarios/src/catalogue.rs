@@ -11,8 +11,8 @@ pub struct Entry {
     pub name: &'static str,
     /// The question that it puts.
     pub question: String,
-    /// The claim that a run can refute.
-    pub claim: String,
+    /// The answer that is expected.
+    pub answer: String,
     /// Its file, whole.
     pub text: &'static str,
 }
@@ -25,7 +25,7 @@ pub fn catalogue() -> &'static [Entry] {
 
 fn entry(&(name, text): &(&'static str, &'static str)) -> Entry {
     let scenario: Scenario = toml_edit::de::from_str(text).expect("the catalogue is tested");
-    Entry { name, question: scenario.question, claim: scenario.claim, text }
+    Entry { name, question: scenario.question, answer: scenario.answer, text }
 }
 
 macro_rules! files {

@@ -3,15 +3,15 @@
 use torrentlab_scenarios::{Scenario, catalogue, load, read};
 
 #[test]
-fn every_entry_loads_and_tells_its_question_and_claim() {
+fn every_entry_loads_and_tells_its_question_and_answer() {
     for entry in catalogue() {
         let loaded = load(entry.name, &[]).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(loaded.scenario.name, entry.name);
         assert!(loaded.scenario.question.ends_with('?'), "{}", entry.name);
-        assert!(loaded.scenario.claim.ends_with('.'), "{}", entry.name);
+        assert!(loaded.scenario.answer.ends_with('.'), "{}", entry.name);
         assert_eq!(
-            (entry.question.as_str(), entry.claim.as_str()),
-            (&*loaded.scenario.question, &*loaded.scenario.claim)
+            (entry.question.as_str(), entry.answer.as_str()),
+            (&*loaded.scenario.question, &*loaded.scenario.answer)
         );
     }
 }

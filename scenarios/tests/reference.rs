@@ -22,7 +22,7 @@ line and say what to write. Every quantity has a unit. A field's dotted path is 
 torrentlab run flash-crowd --set hosts.leecher.count=200 --set hosts.leecher.links.up=\"2 Mbit/s\"
 ```
 
-`<class>` stands for a name of your own, such as `seed` or `leecher`; `<n>` for a position in a list of tables, counted
+`<class>` and `<name>` stand for names of your own, such as `seed` or `leecher`; `<n>` for a position in a list of tables, counted
 from 0 (in the file each is a table `[[fault]]`, in a path it is `fault.0`). The scenarios in `scenarios/catalogue/` are
 examples of all this.
 ";
@@ -125,8 +125,12 @@ impl<'a> Writer<'a> {
 
     /// What may stand in a field, with a link to where it is explained.
     fn form_of(&mut self, name: &str, field: &'a Value, inner: &mut Vec<(String, &'a Value)>) -> String {
-        if let Some(class) = field["additionalProperties"]["$ref"].as_str() {
-            inner.push((format!("{name}.<class>"), self.def(class)));
+        if let Some(each) = field["additionalProperties"]["$ref"].as_str() {
+            if self.def(each)["type"] != "object" {
+                return format!("table of {}", self.link(name, each));
+            }
+            let key = if name == "hosts" { "class" } else { "name" };
+            inner.push((format!("{name}.<{key}>"), self.def(each)));
             return "tables".to_owned();
         }
         let optional =
@@ -137,9 +141,7 @@ impl<'a> Writer<'a> {
                 inner.push((name.to_owned(), def));
                 return "table".to_owned();
             }
-            let form = reference.rsplit('/').next().unwrap_or_default();
-            self.forms.insert(0, (name.to_owned(), form.to_owned()));
-            return format!("[{form}](#{})", form.to_lowercase());
+            return self.link(name, reference);
         }
         let plain = field["type"].as_str().or_else(|| field["type"][0].as_str()).unwrap_or_default();
         match plain {
@@ -157,6 +159,13 @@ impl<'a> Writer<'a> {
             "boolean" => "true or false".to_owned(),
             other => other.to_owned(),
         }
+    }
+
+    /// A link to the section of a type that is no table, which is written later.
+    fn link(&mut self, name: &str, reference: &str) -> String {
+        let form = reference.rsplit('/').next().unwrap_or_default();
+        self.forms.insert(0, (name.to_owned(), form.to_owned()));
+        format!("[{form}](#{})", form.to_lowercase())
     }
 
     /// A section for a type that is no table: its text, or its choices.

@@ -4,6 +4,7 @@ pub mod attendance;
 pub mod build;
 pub mod census;
 pub mod churn;
+pub mod claim;
 pub mod contact;
 pub mod content;
 pub mod disk;

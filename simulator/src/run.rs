@@ -7,13 +7,14 @@ use std::sync::mpsc;
 use thiserror::Error;
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::Geometry;
-use torrentlab_reports::record::{Bar, ClassInfo, ContentInfo, RunInfo, RunRecord, Turnover};
+use torrentlab_reports::record::{ClassInfo, ContentInfo, RunInfo, RunRecord, Turnover};
 use torrentlab_reports::{judge, summarise};
 use torrentlab_scenarios::schema::{Arrival, Behaviour, Contacts, HostClass, Peers, Session, Until};
 use torrentlab_scenarios::units::Span;
-use torrentlab_scenarios::{Bounds, Draw, InitialPieces, Scenario, Stay};
+use torrentlab_scenarios::{Draw, InitialPieces, Scenario, Stay};
 
 use crate::build::{BuildError, build, synthetic};
+use crate::claim::{claims, fits};
 use crate::content::{Content, RealContent};
 use crate::ledger::Ledger;
 use crate::lua::Complaints;
@@ -273,8 +274,9 @@ impl Job<'_> {
         let mut info = RunInfo {
             scenario: scenario.name.clone(),
             question: scenario.question.clone(),
-            claim: scenario.claim.clone(),
-            bars: bars(scenario),
+            answer: scenario.answer.clone(),
+            claims: claims(scenario),
+            fits: fits(scenario),
             seed,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             backend: backend(scenario, options).to_owned(),
@@ -293,7 +295,7 @@ impl Job<'_> {
             ..RunInfo::default()
         };
         let summary = summarise(&info, &peers, &timeline);
-        info.judgement = judge(&summary, &info.bars);
+        info.judgement = judge(&[&summary], &info.claims);
         let scenario_toml = resolved(scenario, seed);
         let record = RunRecord {
             info,
@@ -386,16 +388,6 @@ fn backend(scenario: &Scenario, options: &RunOptions<'_>) -> &'static str {
         Some(Contacts::Slotted(_)) => "slotted contacts",
         Some(Contacts::Random(_)) => "random contacts",
     }
-}
-
-/// What the scenario's claim comes down to.
-pub fn bars(scenario: &Scenario) -> Vec<Bar> {
-    let bar = |(figure, bounds): (&String, &Bounds)| Bar {
-        figure: figure.clone(),
-        from: bounds.from(),
-        to: bounds.to(),
-    };
-    scenario.holds_if.iter().map(bar).collect()
 }
 
 /// Who received nothing for so long, asked the tracker at least twice in that time.

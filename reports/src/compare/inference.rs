@@ -160,7 +160,7 @@ fn resampled_means(values: &[f64]) -> Vec<f64> {
 }
 
 /// The standard deviation with n - 1; needs two values.
-fn deviation(values: &[f64], mean: f64) -> Option<f64> {
+pub(crate) fn deviation(values: &[f64], mean: f64) -> Option<f64> {
     let sum = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
     (values.len() > 1).then(|| (sum / (values.len() - 1) as f64).sqrt())
 }

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::claim::{Claim, Fit};
+
 /// The version of the folder's format; it changes when an older program could misread a newer folder.
 pub const FORMAT: u32 = 1;
 
@@ -18,12 +20,15 @@ pub struct RunInfo {
     pub scenario: String,
     /// What the scenario asks.
     pub question: String,
-    /// What it claims the answer to be.
-    pub claim: String,
-    /// What the claim comes down to.
-    pub bars: Vec<Bar>,
-    /// What came of the claim.
+    /// The answer that it expects.
+    pub answer: String,
+    /// What it claims of the figures.
+    pub claims: Vec<Claim>,
+    /// What came of those claims that a run can judge by itself.
     pub judgement: Judgement,
+    /// The lines that it asks for through what changes over time.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fits: BTreeMap<String, Fit>,
     /// The run's seed.
     pub seed: u64,
     /// Version of the program.
@@ -56,9 +61,10 @@ impl Default for RunInfo {
             format: FORMAT,
             scenario: String::new(),
             question: String::new(),
-            claim: String::new(),
-            bars: Vec::new(),
+            answer: String::new(),
+            claims: Vec::new(),
             judgement: Judgement::default(),
+            fits: BTreeMap::new(),
             seed: 0,
             version: String::new(),
             backend: "des".to_owned(),
@@ -139,41 +145,6 @@ pub struct Turnover {
     /// For how long it stays on the mean once it has everything: 0 if it leaves at once, `None` for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seeding_s: Option<f64>,
-}
-
-/// A figure and the range that it must lie in for the claim to hold.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Bar {
-    /// The figure, by its name in `summary.json`; `completion_s.p50` for one within another.
-    pub figure: String,
-    /// The least value, if there is one.
-    pub from: Option<f64>,
-    /// The greatest value, if there is one.
-    pub to: Option<f64>,
-}
-
-impl Bar {
-    /// Whether all of `low..=high` lies in the range.
-    pub fn holds(&self, low: f64, high: f64) -> bool {
-        self.from.is_none_or(|from| low >= from) && self.to.is_none_or(|to| high <= to)
-    }
-
-    /// Whether none of `low..=high` lies in the range.
-    pub fn excludes(&self, low: f64, high: f64) -> bool {
-        self.from.is_some_and(|from| high < from) || self.to.is_some_and(|to| low > to)
-    }
-
-    /// The range in words.
-    pub fn range(&self) -> String {
-        match (self.from, self.to) {
-            (Some(from), Some(to)) if from == to => format!("{from}"),
-            (Some(from), Some(to)) => format!("{from} to {to}"),
-            (Some(from), None) => format!("at least {from}"),
-            (None, Some(to)) => format!("at most {to}"),
-            (None, None) => "anything".to_owned(),
-        }
-    }
 }
 
 /// What came of the claim, and why.

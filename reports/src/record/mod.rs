@@ -4,6 +4,7 @@
 //! says otherwise; what did not happen is `None`: an empty cell in CSV, `null` in JSON.
 
 mod availability;
+mod claim;
 pub(crate) mod decimal;
 mod error;
 pub(crate) mod folder;
@@ -12,8 +13,9 @@ mod rows;
 mod summary;
 
 pub use availability::{AvailabilityMap, AvailabilitySampler};
+pub use claim::{Claim, Fit, Range, Relation};
 pub use error::RecordError;
 pub use folder::RunRecord;
-pub use info::{Bar, ClassInfo, ContentInfo, FORMAT, Judgement, RunInfo, Tick, Turnover, Verdict};
+pub use info::{ClassInfo, ContentInfo, FORMAT, Judgement, RunInfo, Tick, Turnover, Verdict};
 pub use rows::{Departure, FaultRow, PeerRow, PieceRow, Role, TimelineRow};
-pub use summary::{Completion, Cost, Summary};
+pub use summary::{Completion, Cost, FittedLine, Summary};

@@ -97,13 +97,9 @@ pub struct Summary {
     /// Time for which hosts of a class unchoked hosts of another, or of their own, summed over connections: by the class
     /// that gave the slots, then by the one that got them. What is absent is 0.
     pub unchoking_s: BTreeMap<String, BTreeMap<String, f64>>,
-    /// In runs of a given length: how fast the number of leechers present changed, as the slope of the line of least
-    /// squares through the timeline, in hosts a second.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub leechers_slope_per_s: Option<f64>,
-    /// The share of the variance of that number which the line accounts for (R²).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub leechers_slope_r2: Option<f64>,
+    /// The lines that the scenario asks for through what changes over time, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fit: BTreeMap<String, FittedLine>,
     /// How long the run was, in seconds of the simulation.
     pub simulated_s: f64,
     /// How many events were delivered.
@@ -129,6 +125,20 @@ pub struct Completion {
     pub p95: Option<f64>,
     /// The slowest.
     pub max: Option<f64>,
+}
+
+/// A line of least squares through a column of the timeline. `None` where two samples were not there.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FittedLine {
+    /// How many samples it goes through.
+    pub samples: u64,
+    /// How much the column changes in a second; of an exponential, its natural logarithm.
+    pub slope_per_s: Option<f64>,
+    /// In what time it doubles; of an exponential that grows.
+    pub doubling_s: Option<f64>,
+    /// The share of the variance that the line accounts for (R²).
+    pub r2: Option<f64>,
 }
 
 /// What a run cost the machine.

@@ -92,7 +92,7 @@ fn info(leechers: usize, pieces: u32) -> RunInfo {
     RunInfo {
         scenario: "flash-crowd".to_owned(),
         question: "Can one seed serve a crowd that arrives all at once?".to_owned(),
-        claim: "All finish, and the seed sends at most 3 copies.".to_owned(),
+        answer: "All finish, and the seed sends at most 3 copies.".to_owned(),
         judgement: Judgement {
             verdict: Verdict::Held,
             why: "All finished; the seed sent 2.9 copies.".to_owned(),

@@ -1,5 +1,6 @@
 //! What a scenario may not say, although each field by itself is well written.
 
+mod claim;
 mod contacts;
 mod fault;
 mod host;
@@ -34,7 +35,9 @@ pub(crate) fn check(scenario: &Scenario, source: &Source) -> Checked {
     check.missing_pieces()?;
     check.ending()?;
     check.world()?;
-    check.faults()
+    check.faults()?;
+    check.claims()?;
+    check.fits()
 }
 
 /// Whether a name may have this character: names become folders, columns and dotted paths.

@@ -1,6 +1,7 @@
 //! What a scenario file may say. The doc comments here are the reference of all fields.
 
 mod churn;
+mod claim;
 mod contacts;
 mod fault;
 mod host;
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use churn::{Arrival, Decay, Departure, FlashCrowd, Leave, Session, Steady, Trace};
+pub use claim::{Claim, Fit, Shape, Trend};
 pub use contacts::{Contacts, RandomContacts, Slotted};
 pub use fault::{
     Corrupt, Disk, Fault, FaultKind, RandomFault, RandomFaults, RateChange, Restart, WrongAnswer,
@@ -19,7 +21,6 @@ pub use fault::{
 pub use host::{Behaviour, EndgameFrom, HostClass, HostDisk, Limits, Links, Peers, Playback};
 pub use world::{Content, Network, Record, Swarm, Tracker, TrackerProtocol};
 
-use crate::bounds::Bounds;
 use crate::units::Span;
 
 /// A scenario: what runs, for how long, and why.
@@ -34,13 +35,9 @@ pub struct Scenario {
     /// The question that the scenario puts, in a sentence or two.
     #[serde(default)]
     pub question: String,
-    /// The answer that is expected, as a claim that a run can refute.
+    /// The answer that is expected, in a sentence or two.
     #[serde(default)]
-    pub claim: String,
-    /// What the claim comes down to: figures of `summary.json` and the range that each must lie in, as
-    /// `{ completed_share = "1", seed_upload_copies = "..3" }`. Without it the claim is not judged.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub holds_if: BTreeMap<String, Bounds>,
+    pub answer: String,
     /// The seed of all randomness.
     #[serde(default = "one")]
     pub seed: u32,
@@ -79,6 +76,15 @@ pub struct Scenario {
     /// What is written down.
     #[serde(default)]
     pub record: Record,
+    /// What is claimed of the figures, so that a run can refute it: one table `[[claim]]` for each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claim: Vec<Claim>,
+    /// Lines through what changes over time, by name: figures of the scenario's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fit: BTreeMap<String, Fit>,
+    /// Too slow for `torrentlab validate --quick`, which leaves its claims out.
+    #[serde(default)]
+    pub slow: bool,
 }
 
 /// When a run is over.

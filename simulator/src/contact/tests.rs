@@ -143,7 +143,7 @@ fn one_club_slope(newcomers_per_s: &str) -> f64 {
     let sets =
         [format!("hosts.newcomer.arrival.poisson={newcomers_per_s} /s"), "until.time=300 s".to_owned()];
     let scenario = torrentlab_scenarios::load("missing-piece", &sets).unwrap().scenario;
-    let slopes = (1..=5).map(|seed| outcome(&scenario, seed).record.summary.leechers_slope_per_s.unwrap());
+    let slopes = (1..=5).map(|seed| outcome(&scenario, seed).record.summary.fit["club"].slope_per_s.unwrap());
     slopes.sum::<f64>() / 5.0
 }
 
