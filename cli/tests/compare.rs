@@ -49,7 +49,7 @@ fn a_comparison_leaves_tables_plots_and_a_page() {
     let dir = tempfile::tempdir().unwrap();
     let told = run(&mut two_cells(dir.path(), &["--vary", "hosts.seed.links.up=400 kbit/s,6 Mbit/s"]), 0);
     let table = stdout(&told);
-    assert!(table.contains("rarest-first, 400 kbit/s") && table.contains("completed_share"), "{table}");
+    assert!(table.contains("rarest-first, 400 kbit/s") && table.contains("share that finished"), "{table}");
     assert!(stderr(&told).contains("4 cells of 3 runs, seeds 1 to 3"), "{}", stderr(&told));
     let folder = dir.path().join(FOLDER);
     for name in ["plan.toml", "report.html", "comparison.json"] {

@@ -11,6 +11,7 @@ pub mod compare;
 mod fit;
 pub mod fluid;
 mod html;
+mod naming;
 mod page;
 pub mod playback;
 pub mod plots;

@@ -7,7 +7,8 @@ use crate::record::{RunRecord, TimelineRow};
 use crate::words;
 
 pub const HOW_TO_READ: &str = "Above, the payload that all hosts together sent and received, and everything that \
-    their uplinks carried, protocol included. Below, the payload sent as a share of what the uplinks of the hosts \
+    their uplinks carried, protocol included; payload counts when it arrives, so that towards the end the uplinks fall \
+    silent first. Below, the payload sent as a share of what the uplinks of the hosts \
     present could have carried: low while pieces are still scarce, and again when few are left who want any.";
 
 pub fn figure(record: &RunRecord) -> Figure {

@@ -111,7 +111,7 @@ impl Boxed {
         for (nth, value) in thinned(&self.values, MOST_DOTS).into_iter().enumerate() {
             let offset = ((nth as f64 * 0.618_034).fract() - 0.5) * half;
             let at = (frame.at(x.position(value), 0.0).0, middle + offset);
-            canvas.dot(at, 2.8, ink::BLACK.mix(0.5))?;
+            canvas.dot(at, 3.4, ink::BLACK.mix(0.6))?;
         }
         if self.values.len() < self.runs {
             let text = format!("not reached in {} of {} runs", self.runs - self.values.len(), self.runs);
