@@ -1,18 +1,20 @@
 //! Runs of many cells, side by side, each kept as it ends so that nothing is lost when the program is stopped.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::{env, fs};
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use torrentlab_reports::compare::KeptRun;
 use torrentlab_reports::record::RecordError;
-use torrentlab_scenarios::{Loaded, Scenario, Source};
+use torrentlab_scenarios::{Loaded, Scenario, ScenarioError, Source};
 use torrentlab_simulator::build::{BuildError, check};
 use torrentlab_simulator::registry::Registry;
 use torrentlab_simulator::run::{
     Backend, News, RunError, RunOptions, resolved, run as simulate, side_by_side,
 };
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::Failure;
 use crate::claims::check_claims;
@@ -32,7 +34,7 @@ pub(crate) struct Cell {
 
 impl Cell {
     /// A cell, checked.
-    pub(crate) fn new(loaded: Loaded, registry: &Registry) -> Result<Self, Failure> {
+    pub(crate) fn new(loaded: Loaded, registry: &Registry) -> Result<Self, ScenarioError> {
         let Loaded { scenario, source } = loaded;
         let cell = Self { scenario, source, label: String::new(), folder: String::new() };
         check(&cell.scenario, registry).map_err(|error| cell.point(&error))?;
@@ -45,8 +47,8 @@ impl Cell {
         Self { label, folder, ..self }
     }
 
-    fn point(&self, error: &BuildError) -> Failure {
-        Failure::told(&self.source.error(&error.field, &error.what, &error.hint))
+    fn point(&self, error: &BuildError) -> ScenarioError {
+        self.source.error(&error.field, &error.what, &error.hint)
     }
 }
 
@@ -55,6 +57,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) cells: &'a [Cell],
     pub(crate) registry: &'a Registry,
     pub(crate) backend: Backend,
+    /// This program, as [`fingerprint`] has it.
+    pub(crate) program: String,
     /// Each finished run has a file below it: `<cell>/<seed>.json`.
     pub(crate) kept: PathBuf,
     pub(crate) stop: &'a AtomicBool,
@@ -142,7 +146,7 @@ impl Batch<'_> {
         wanted.iter().copied().filter(is_missing).collect()
     }
 
-    /// Whether a run is kept, and is that of this scenario, version and backend.
+    /// Whether a run is kept, and is that of this scenario, program and backend.
     fn find(&self, run: Run) -> Found {
         let kept = match KeptRun::read(&self.path(run)) {
             Ok(None) => return Found::Nothing,
@@ -151,12 +155,14 @@ impl Batch<'_> {
         };
         let (cell, seed) = run;
         let wanted = resolved(&self.cells[cell].scenario, seed);
-        if kept.is(&wanted, env!("CARGO_PKG_VERSION"), self.backend.name()) {
+        if kept.is(&wanted, &self.program, self.backend.name()) {
             Found::Same
-        } else if kept.scenario_toml == wanted {
-            Found::Other(format!("of torrentlab {}, backend {}", kept.summary.version, kept.summary.backend))
-        } else {
+        } else if kept.scenario_toml != wanted {
             Found::Other("of another scenario".to_owned())
+        } else if kept.program != self.program {
+            Found::Other(format!("of another build of torrentlab ({})", kept.summary.version))
+        } else {
+            Found::Other(format!("of the backend {}", kept.summary.backend))
         }
     }
 
@@ -195,7 +201,7 @@ impl Batch<'_> {
             match trouble {
                 Trouble::Run(RunError::Stopped) => {}
                 Trouble::Run(RunError::Build(error)) => {
-                    return Err(self.cells[missing[number as usize].0].point(&error));
+                    return Err(Failure::told(&self.cells[missing[number as usize].0].point(&error)));
                 }
                 trouble => failures.push(explain(trouble, &place(number))),
             }
@@ -210,9 +216,22 @@ impl Batch<'_> {
         if outcome.corrupt > 0 {
             return Err(Trouble::Corrupt(outcome.corrupt));
         }
-        let run = KeptRun::new(&outcome.record).map_err(Trouble::Unkept)?;
+        let run = KeptRun::new(&outcome.record, &self.program).map_err(Trouble::Unkept)?;
         run.write(&self.folder(cell), &name(seed)).map_err(Trouble::Unkept)
     }
+}
+
+/// What tells this build from all others: the hash of its file. The version does not, while the program is being worked on.
+pub(crate) fn fingerprint() -> Result<String, Failure> {
+    let read = || {
+        // On Linux this is the file that runs, even where another was put in its place since.
+        let running = Path::new("/proc/self/exe");
+        if running.exists() { fs::read(running) } else { fs::read(env::current_exe()?) }
+    };
+    let bytes = read()
+        .context("cannot read the program's own file, to know its runs again")
+        .map_err(|error| Failure::failed(error, "give the program's file the permission to be read"))?;
+    Ok(format!("{:032x}", xxh3_128(&bytes)))
 }
 
 fn name(seed: u64) -> String {

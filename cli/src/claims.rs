@@ -2,12 +2,10 @@
 
 use torrentlab_reports::record::Claim;
 use torrentlab_reports::{class_figure_names, figure_names, timeline_columns};
-use torrentlab_scenarios::{Scenario, Source};
-
-use crate::Failure;
+use torrentlab_scenarios::{Scenario, ScenarioError, Source};
 
 /// Refuses a claim about a figure, and a line through a column, that there is not.
-pub(crate) fn check_claims(scenario: &Scenario, source: &Source) -> Result<(), Failure> {
+pub(crate) fn check_claims(scenario: &Scenario, source: &Source) -> Result<(), ScenarioError> {
     let classes = scenario.hosts.keys().flat_map(|class| class_figure_names(class));
     let figure_of =
         |name: &String| ["slope_per_s", "doubling_s", "r2"].map(|figure| format!("fit.{name}.{figure}"));
@@ -26,12 +24,12 @@ pub(crate) fn check_claims(scenario: &Scenario, source: &Source) -> Result<(), F
     Ok(())
 }
 
-fn known(name: &str, all: &[String], what: &str, path: &str, source: &Source) -> Result<(), Failure> {
+fn known(name: &str, all: &[String], what: &str, path: &str, source: &Source) -> Result<(), ScenarioError> {
     if all.iter().any(|one| one == name) {
         return Ok(());
     }
     let hint = format!("the {what}s are {}", all.join(", "));
-    Err(Failure::told(&source.error(path, format!("there is no {what} `{name}`"), hint)))
+    Err(source.error(path, format!("there is no {what} `{name}`"), hint))
 }
 
 /// How claims are judged that runs of the scenario as it is cannot tell.

@@ -11,7 +11,7 @@ use crate::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The folder of a run, such as runs/latest
+    /// The folder of a run, such as runs/latest, or of several runs of a scenario
     dir: PathBuf,
 }
 

@@ -7,8 +7,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
+use torrentlab_reports::compare::CellRun;
 use torrentlab_reports::record::RunRecord;
-use torrentlab_reports::{Aggregate, write_report};
+use torrentlab_reports::{Aggregate, write_report, write_runs};
 
 use crate::Failure;
 
@@ -56,9 +57,11 @@ impl Results {
         Ok(())
     }
 
-    /// Writes what several runs have in common.
-    pub fn keep_aggregate(&self, aggregate: &Aggregate) -> Result<(), Failure> {
-        aggregate.write(&self.folder()).map_err(|error| unwritable(&error))
+    /// Writes what several runs have in common, and the plot over all of them.
+    pub fn keep_aggregate(&self, aggregate: &Aggregate, runs: &[CellRun]) -> Result<(), Failure> {
+        aggregate.write(&self.folder()).map_err(|error| unwritable(&error))?;
+        write_runs(aggregate, runs, &self.folder()).map_err(|error| unwritable(&error))?;
+        Ok(())
     }
 
     /// Makes `OUT/latest` point at the run with this seed, in one step.

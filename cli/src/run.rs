@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::anyhow;
+use torrentlab_reports::compare::CellRun;
 use torrentlab_reports::record::{Judgement, Summary, Verdict};
 use torrentlab_reports::{aggregate, aggregate_table, judge, summary_table};
 use torrentlab_scenarios::units::Size;
@@ -90,7 +91,7 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
     let Loaded { mut scenario, source } = args.load()?;
     let point = |error: &BuildError| Failure::told(&source.error(&error.field, &error.what, &error.hint));
     check(&scenario, registry).map_err(|error| point(&error))?;
-    check_claims(&scenario, &source)?;
+    check_claims(&scenario, &source).map_err(|error| Failure::told(&error))?;
     let content = args.content(&scenario)?;
     if let Some(real) = &content {
         let geometry = real.metainfo.geometry();
@@ -113,7 +114,10 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
     let mut ended = Ended::default();
     for (seed, result) in job.run_all(args, &seeds) {
         match result {
-            Ok(summary) => ended.summaries.push(summary),
+            Ok(run) => {
+                ended.summaries.push(run.summary.clone());
+                ended.runs.push(run);
+            }
             Err(Trouble::Run(RunError::Stopped)) => {}
             // It is the same for every seed.
             Err(Trouble::Run(RunError::Build(error))) => return Err(point(&error)),
@@ -234,7 +238,7 @@ enum Trouble {
 
 impl Job<'_> {
     /// Runs all `seeds`, several side by side; what came of each.
-    fn run_all(&self, args: &Args, seeds: &[u64]) -> BTreeMap<u64, Result<Summary, Trouble>> {
+    fn run_all(&self, args: &Args, seeds: &[u64]) -> BTreeMap<u64, Result<CellRun, Trouble>> {
         let mut board = Board::new(seeds.len(), args.is_quiet());
         let mut results = BTreeMap::new();
         let work = |seed, tell: &mut dyn FnMut(Reached)| self.run(seed, tell);
@@ -252,7 +256,7 @@ impl Job<'_> {
     }
 
     /// Runs once and keeps the result, so that an end of the program does not take it along.
-    fn run(&self, seed: u64, tell: &mut dyn FnMut(Reached)) -> Result<Summary, Trouble> {
+    fn run(&self, seed: u64, tell: &mut dyn FnMut(Reached)) -> Result<CellRun, Trouble> {
         let stopwatch = Stopwatch::start();
         let outcome = simulate(self.scenario, seed, self.registry, &self.options, tell);
         let mut outcome = outcome.map_err(Trouble::Run)?;
@@ -260,7 +264,7 @@ impl Job<'_> {
         outcome.record.cost = Some(stopwatch.cost(summary.events, summary.blocks));
         self.results.keep(&outcome.record).map_err(Trouble::Kept)?;
         match outcome.corrupt {
-            0 => Ok(outcome.record.summary),
+            0 => Ok(CellRun::new(outcome.record.summary, &outcome.record.peers)),
             hosts => Err(Trouble::Corrupt(hosts)),
         }
     }
@@ -289,6 +293,8 @@ impl Trouble {
 #[derive(Default)]
 struct Ended {
     summaries: Vec<Summary>,
+    /// The same with what the plot over all of them needs.
+    runs: Vec<CellRun>,
     failures: Vec<Failure>,
     judgement: Judgement,
 }
@@ -303,7 +309,7 @@ impl Ended {
         self.judgement = judge(&runs, &claims);
         let mut table = if args.runs > 1 {
             let all = aggregate(&self.summaries);
-            results.keep_aggregate(&all)?;
+            results.keep_aggregate(&all, &self.runs)?;
             if args.json { json(serde_json::to_string_pretty(&all))? } else { aggregate_table(&all) }
         } else if args.json {
             json(serde_json::to_string_pretty(last))?
@@ -324,7 +330,9 @@ impl Ended {
                 page.display()
             ));
             if args.runs > 1 {
-                note(format_args!("over all runs: {}", results.folder().join("aggregate.csv").display()));
+                let folder = results.folder();
+                let (table, plots) = (folder.join("aggregate.csv"), folder.join("plots"));
+                note(format_args!("over all runs: {}, {}", table.display(), plots.display()));
             }
             if let Some(how) = other_cells(&claims, &args.scenario) {
                 note(how);

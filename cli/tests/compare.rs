@@ -49,7 +49,7 @@ fn a_comparison_leaves_tables_plots_and_a_page() {
     let dir = tempfile::tempdir().unwrap();
     let told = run(&mut two_cells(dir.path(), &["--vary", "hosts.seed.links.up=400 kbit/s,6 Mbit/s"]), 0);
     let table = stdout(&told);
-    assert!(table.contains("rarest-first, 400 kbit/s") && table.contains("completed_share"), "{table}");
+    assert!(table.contains("rarest-first, 400 kbit/s") && table.contains("share that finished"), "{table}");
     assert!(stderr(&told).contains("4 cells of 3 runs, seeds 1 to 3"), "{}", stderr(&told));
     let folder = dir.path().join(FOLDER);
     for name in ["plan.toml", "report.html", "comparison.json"] {
@@ -136,6 +136,35 @@ fn what_was_interrupted_goes_on_to_the_same_bytes() {
     let told = stderr(&run(&mut two_cells(&cut, &[]), 0));
     assert!(told.contains("6 runs are kept from before"), "{told}");
     assert_same(&whole, &cut);
+}
+
+#[test]
+fn runs_of_another_build_are_run_again() {
+    let dir = tempfile::tempdir().unwrap();
+    run(&mut two_cells(dir.path(), &["--quiet"]), 0);
+    let folder = dir.path().join(FOLDER);
+    let path = folder.join("kept/1/2.json");
+    let (kept, table) = (fs::read_to_string(&path).unwrap(), fs::read(folder.join("runs.csv")).unwrap());
+    let mut run_2: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    let program = run_2["program"].as_str().unwrap().to_owned();
+    assert!(!fs::read_to_string(folder.join("comparison.json")).unwrap().contains(&program), "of no output");
+    // The same version made it, and came to something else.
+    run_2["program"] = "another".into();
+    run_2["summary"]["makespan_s"] = 1.0.into();
+    fs::write(&path, run_2.to_string()).unwrap();
+    let told = stderr(&run(&mut two_cells(dir.path(), &[]), 0));
+    assert!(told.contains("kept/1/2.json is of another build of torrentlab"), "{told}");
+    assert!(told.contains("5 runs are kept from before"), "{told}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), kept);
+    assert_eq!(fs::read(folder.join("runs.csv")).unwrap(), table);
+}
+
+#[test]
+fn a_comparison_of_runs_that_hit_the_time_cap_is_inconclusive() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = run(&mut two_cells(dir.path(), &["--set", "time_cap=5 s"]), 3);
+    assert!(stderr(&told).contains("6 of 6 runs hit the time cap"), "{}", stderr(&told));
+    assert!(dir.path().join(FOLDER).join("report.html").exists());
 }
 
 #[test]
@@ -240,6 +269,8 @@ fn slips_of_the_pen_are_told_before_anything_runs() {
         ("hosts.leecher.picker=random,mine", "axis hosts.leecher.picker"),
         ("hosts.lecher.count=1,2", "did you mean `leecher`?"),
         ("hosts.leecher.count=3,-1", "axis hosts.leecher.count"),
+        ("hosts.leecher.count=3,-1", "--vary: "),
+        ("hosts.leecher.picker=random,mine", "--vary: "),
         ("hosts.leecher.count=3,3", "`3` is there twice"),
         ("content.size=1 MiB,1024 KiB", "are the same"),
         ("hosts.leecher.count=3,,4", "a value is missing"),
@@ -254,6 +285,7 @@ fn slips_of_the_pen_are_told_before_anything_runs() {
     }
     for (more, error) in [
         (&["--vary", PICKERS, "--vary", PICKERS][..], "there twice"),
+        (&["--vary", PICKERS, "--set", "hosts.seed.count=-1"], "--set: "),
         (&["--vary", PICKERS, "--runs", "50001"], "100002 runs"),
         (&["--vary", PICKERS, "--runs", "0"], "--help"),
         (&["--vary", PICKERS, "--seed", "4294967295"], "--seed"),

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::record::decimal::rounded;
-use crate::record::folder::{json_bytes, write_files};
+use crate::record::folder::{json_bytes, read_json, write_files};
 use crate::record::{FittedLine, RecordError, Summary};
 use crate::stats;
+
+const FILE: &str = "aggregate.json";
 
 /// What several runs have in common, and how far they differ (`aggregate.json`, `aggregate.csv`).
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -68,8 +70,16 @@ impl Aggregate {
     /// # Errors
     /// Where the folder cannot be written.
     pub fn write(&self, dir: &Path) -> Result<(), RecordError> {
-        let json = json_bytes(dir, "aggregate.json", self)?;
-        write_files(dir, &[("aggregate.csv", self.to_csv().into_bytes()), ("aggregate.json", json)])
+        let json = json_bytes(dir, FILE, self)?;
+        write_files(dir, &[("aggregate.csv", self.to_csv().into_bytes()), (FILE, json)])
+    }
+
+    /// Reads what was written to `dir`; `None` if nothing was.
+    ///
+    /// # Errors
+    /// Where the file is malformed, or not to be read.
+    pub fn read(dir: &Path) -> Result<Option<Self>, RecordError> {
+        if dir.join(FILE).exists() { read_json(dir, FILE).map(Some) } else { Ok(None) }
     }
 
     /// The figures in the order of `summary.json`, those of classes and lines last.

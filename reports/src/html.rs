@@ -1,13 +1,14 @@
-//! The page of a run: one file that needs nothing beside it to be read.
+//! The page of a run.
 
-use minijinja::{AutoEscape, Environment, Value, context};
+use minijinja::{Value, context};
 
-use crate::plots::{self, Plot};
+use crate::page;
+use crate::plots::Plot;
 use crate::record::{ClassInfo, FaultRow, RunInfo, RunRecord, Verdict};
 use crate::table::{Line, summary_lines};
 use crate::words;
 
-const TEMPLATE: &str = include_str!("report.html");
+const TEMPLATE: &str = include_str!("page/run.html");
 
 /// Faults that the page lists at most.
 const MOST_FAULTS: usize = 50;
@@ -19,11 +20,8 @@ const MOST_HOSTS: usize = 8;
 /// # Errors
 /// Where the template fails, which no record should bring about.
 pub fn page(record: &RunRecord, plots: &[Plot]) -> Result<String, minijinja::Error> {
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.add_template("report.html", TEMPLATE)?;
     let content = &record.info.content;
-    environment.get_template("report.html")?.render(context! {
+    let values = context! {
         info => info(&record.info),
         hosts => words::plural(record.summary.peers, "host"),
         content => format!(
@@ -32,12 +30,11 @@ pub fn page(record: &RunRecord, plots: &[Plot]) -> Result<String, minijinja::Err
             words::plural(u64::from(content.pieces), "piece")
         ),
         lines => summary_lines(&record.summary).iter().map(line).collect::<Vec<_>>(),
-        plots => plots.iter().map(picture).collect::<Vec<_>>(),
         faults => record.faults.iter().take(MOST_FAULTS).map(fault).collect::<Vec<_>>(),
         more_faults => record.faults.len().saturating_sub(MOST_FAULTS),
         classes => record.info.classes.iter().map(class).collect::<Vec<_>>(),
-        face_css => plots::face_css(),
-    })
+    };
+    page::page(TEMPLATE, values, plots)
 }
 
 fn info(info: &RunInfo) -> Value {
@@ -62,12 +59,6 @@ fn info(info: &RunInfo) -> Value {
 
 fn line(line: &Line) -> Value {
     context! { name => line.name.as_str(), value => line.value.as_str(), definition => line.definition }
-}
-
-/// The page carries the font once, for all plots.
-fn picture(plot: &Plot) -> Value {
-    let svg = plot.svg.replacen(&plots::face_css(), "", 1);
-    context! { name => plot.name, how_to_read => plot.how_to_read, svg }
 }
 
 fn fault(row: &FaultRow) -> Value {

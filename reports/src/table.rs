@@ -4,6 +4,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use crate::aggregate::Aggregate;
 use crate::bound;
+use crate::naming::in_words;
 use crate::record::{FittedLine, Summary};
 use crate::words;
 
@@ -263,7 +264,7 @@ pub fn aggregate_table(aggregate: &Aggregate) -> String {
             _ => "–".to_owned(),
         };
         let runs = format!("{} of {}", spread.reached, aggregate.runs);
-        table.add_row([name.to_owned(), show(spread.median), show(spread.mean), interval, runs]);
+        table.add_row([in_words(name), show(spread.median), show(spread.mean), interval, runs]);
     }
     trimmed(&table)
 }

@@ -6,12 +6,16 @@ use std::fs;
 use std::path::Path;
 
 use tempfile::TempDir;
-use torrentlab_reports::record::{Judgement, PeerRow, Role, RunRecord, Verdict};
+use torrentlab_reports::record::{Judgement, PeerRow, Role, RunRecord, Turnover, Verdict};
 use torrentlab_reports::{aggregate, aggregate_table, report, summarise, summary_table};
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 15] = [
     "plots/completion.svg",
     "plots/completion.png",
+    "plots/spread.svg",
+    "plots/spread.png",
+    "plots/population.svg",
+    "plots/population.png",
     "plots/health.svg",
     "plots/health.png",
     "plots/availability.svg",
@@ -61,7 +65,7 @@ fn the_cost_stays_out_of_the_report() {
 fn faults_stand_in_every_plot_over_time_and_on_the_page() {
     let dir = reported(&synthetic::with_faults());
     let text = |name: &str| String::from_utf8(read(dir.path(), name)).expect("text");
-    for plot in ["completion", "health", "availability", "rates"] {
+    for plot in ["completion", "population", "health", "availability", "rates"] {
         let svg = text(&format!("plots/{plot}.svg"));
         for label in ["partition: 10% of dsl", "kill: seed", "vanish: 1 of cable, 41 times"] {
             assert_eq!(svg.matches(label).count(), 1, "{plot}: {label}");
@@ -82,6 +86,38 @@ fn more_faults_than_there_is_room_for_are_counted() {
     let dir = reported(&record);
     let svg = String::from_utf8(read(dir.path(), "plots/health.svg")).expect("text");
     assert!(svg.matches("vanish: 1 of cable").count() < 20 && svg.contains(" more, in faults.csv"));
+}
+
+/// One class of hosts that come at a constant rate and stay for exponential times.
+fn steady_swarm() -> RunRecord {
+    let mut record = synthetic::flash_crowd(30, 40, 60);
+    record.info.classes.drain(2..);
+    for (nth, peer) in record.peers.iter_mut().skip(1).enumerate() {
+        (peer.class, peer.up_bytes_per_s) = ("fibre".to_owned(), Some(2_000_000));
+        peer.joined_s = nth as f64;
+    }
+    let turnover = Turnover { arrivals_per_s: 1.0, patience_s: None, seeding_s: Some(2.0) };
+    record.info.classes[1].turnover = Some(turnover);
+    resummarised(record)
+}
+
+#[test]
+fn lines_of_theory_stand_where_their_premises_hold_and_say_whose_they_are() {
+    let (crowd, steady) = (reported(&synthetic::flash_crowd(20, 40, 60)), reported(&steady_swarm()));
+    let text = |dir: &TempDir, name: &str| String::from_utf8(read(dir.path(), name)).expect("text");
+    let has = |dir: &TempDir, plot: &str, what: &str| text(dir, &format!("plots/{plot}.svg")).contains(what);
+    assert!(has(&crowd, "completion", "least possible (Kumar and Ross)"));
+    assert!(!has(&steady, "completion", "least possible"), "they come one after the other");
+    assert!(has(&crowd, "spread", "doubling limit (Mundinger, Weber and Weiss)"));
+    assert!(has(&steady, "population", "leechers, Qiu and Srikant"));
+    assert!(!has(&crowd, "population", "leechers, Qiu and Srikant"));
+    // 10 MiB over 2 MB/s up and 8 MB/s down: 5.24288 s up, less 2 s as a seed, and u_0 = 1 MB/s.
+    let page = text(&steady, "report.html");
+    assert!(
+        page.contains("lambda 1&#x2f;s, theta 0&#x2f;s, gamma 0.5&#x2f;s, mu 0.191&#x2f;s, c 0.763&#x2f;s")
+    );
+    assert!(page.contains("in the steady state 2.74 leechers, and a download takes 2.74 s"), "{page}");
+    assert!(text(&crowd, "report.html").contains("No lines of Qiu and Srikant: 3 classes of hosts"));
 }
 
 fn text_of(record: &RunRecord) -> String {

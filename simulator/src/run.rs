@@ -7,11 +7,11 @@ use std::sync::mpsc;
 use thiserror::Error;
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::Geometry;
-use torrentlab_reports::record::{ClassInfo, ContentInfo, RunInfo, RunRecord, SeedOutput};
+use torrentlab_reports::record::{ClassInfo, ContentInfo, RunInfo, RunRecord, SeedOutput, Turnover};
 use torrentlab_reports::{judge, summarise};
-use torrentlab_scenarios::schema::{Arrival, Behaviour, Contacts, HostClass, Until};
+use torrentlab_scenarios::schema::{Arrival, Behaviour, Contacts, HostClass, Peers, Session, Until};
 use torrentlab_scenarios::units::Span;
-use torrentlab_scenarios::{InitialPieces, Scenario, Stay};
+use torrentlab_scenarios::{Draw, InitialPieces, Scenario, Stay};
 
 use crate::build::{BuildError, build, synthetic};
 use crate::claim::{claims, fits};
@@ -436,11 +436,31 @@ fn class_infos(scenario: &Scenario, ledger: &Ledger) -> Vec<ClassInfo> {
             InitialPieces::List(_) => "a list".to_owned(),
         },
         presence: presence(class),
+        turnover: turnover(class),
         unchoking_s: unchoking_s(index),
         clustering_own_s: ledger.clustering[usize::from(index)].own.as_secs_f64(),
         clustering_proportional_s: ledger.clustering[usize::from(index)].proportional_s,
     };
     (0u16..).zip(&scenario.hosts).map(info).collect()
+}
+
+/// How a class comes and goes, where it does so at constant rates and serves whoever asks.
+fn turnover(class: &HostClass) -> Option<Turnover> {
+    let (Arrival::Constant(arrivals) | Arrival::Poisson(arrivals)) = class.arrival else { return None };
+    let patience_s = match class.session {
+        None => None,
+        Some(Session { length: Draw::Exponential(mean), gap: None }) => Some(mean.as_secs_f64()),
+        Some(_) => return None,
+    };
+    let seeding_s = match class.stay {
+        Stay::None => Some(0.0),
+        Stay::Forever => None,
+        Stay::For(Draw::Exponential(mean)) => Some(mean.as_secs_f64()),
+        Stay::For(_) => return None,
+    };
+    let leaves_otherwise = class.leave.at.is_some() || class.leave.after_copies.is_some();
+    let applies = !leaves_otherwise && class.peers == Peers::Anyone;
+    applies.then(|| Turnover { arrivals_per_s: arrivals.per_s(), patience_s, seeding_s })
 }
 
 /// How a class comes and goes, in words.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use torrentlab_engine::metainfo::{Content, Metainfo, NewTorrent, hash_piece};
+use torrentlab_reports::record::Turnover;
 use torrentlab_scenarios::{Scenario, load, schema::Until};
 use torrentlab_simulator::content::RealContent;
 use torrentlab_simulator::registry::Registry;
@@ -31,6 +32,35 @@ fn everyone_gets_the_file_and_the_seed_is_relieved() {
     let down: u64 = record.peers.iter().map(|peer| peer.payload_down_bytes).sum();
     assert_eq!(up, down, "every byte received was sent by someone");
     assert!(record.peers.iter().all(|peer| peer.pieces == 64));
+}
+
+#[test]
+fn the_record_has_rates_where_hosts_come_and_go_at_constant_ones() {
+    let turnover = |sets: &[&str]| {
+        let mut all = vec!["content.size=64 KiB", "until.time=1 s", "hosts.leecher.count=3"];
+        all.extend(sets);
+        let classes = outcome("first-swarm", &all).record.info.classes;
+        classes.iter().find(|class| class.name == "leecher").and_then(|class| class.turnover)
+    };
+    let [poisson, stay] =
+        ["hosts.leecher.arrival={poisson=\"6 /min\"}", "hosts.leecher.stay={exponential=\"9 s\"}"];
+    let expected = Turnover { arrivals_per_s: 0.1, patience_s: None, seeding_s: Some(9.0) };
+    assert_eq!(turnover(&[poisson, stay]), Some(expected));
+    let session = "hosts.leecher.session.length={exponential=\"20 s\"}";
+    let expected = Turnover { arrivals_per_s: 2.0, patience_s: Some(20.0), seeding_s: Some(0.0) };
+    assert_eq!(
+        turnover(&["hosts.leecher.arrival={constant=\"2 /s\"}", session, "hosts.leecher.stay=none"]),
+        Some(expected)
+    );
+    assert_eq!(turnover(&[stay]), None, "a flash crowd");
+    for otherwise in [
+        "hosts.leecher.stay=9 s",
+        "hosts.leecher.session.length=20 s",
+        "hosts.leecher.leave.after_copies=1.0",
+        "hosts.leecher.peers=seeds",
+    ] {
+        assert_eq!(turnover(&[poisson, stay, otherwise]), None, "{otherwise}");
+    }
 }
 
 #[test]

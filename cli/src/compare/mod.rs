@@ -16,7 +16,7 @@ use torrentlab_simulator::run::Backend;
 
 use self::plan::{Axis, Plan, Text};
 use self::store::Store;
-use crate::batch::{Batch, Cell, Ended, unkept};
+use crate::batch::{Batch, Cell, Ended, fingerprint, unkept};
 use crate::print::{data, note};
 use crate::run::{Carrier, json, seeds, stop_on_signal};
 use crate::{Exit, Failure};
@@ -60,12 +60,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
-    let mut plan = args.plan()?;
+    let plan = args.plan()?;
     plan.check()?;
     let cells = cells(&plan, registry)?;
     let first = plan.seed.unwrap_or(cells[0].scenario.seed);
     let seeds = seeds(u64::from(first), plan.runs)?;
-    (plan.seed, plan.version) = (Some(first), Some(env!("CARGO_PKG_VERSION").to_owned()));
+    let version = Some(env!("CARGO_PKG_VERSION").to_owned());
+    let kept = Plan { seed: Some(first), version, ..plan.clone() };
     let grid = Grid {
         scenario: cells[0].scenario.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -74,7 +75,7 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
         seeds,
     };
     let quiet = args.quiet || args.json;
-    let store = Store::claim(&args.out, &grid.scenario, &plan)?;
+    let store = Store::claim(&args.out, &grid.scenario, &kept)?;
     if !quiet {
         note(headline(&grid));
     }
@@ -83,6 +84,7 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
         cells: &cells,
         registry,
         backend: plan.backend.into(),
+        program: fingerprint()?,
         kept: store.kept(),
         stop: &stop,
         threads: args.threads,
@@ -114,10 +116,13 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
     // As in `run`: a scenario that --set has changed is judged, but to refute it is no failure.
     let answers =
         |verdict| plan.sets.is_empty() && judged.iter().any(|(_, judged)| judged.verdict == verdict);
-    let capped = summaries.iter().flatten().any(|run| run.ended_by == "time_cap");
+    let capped = summaries.iter().flatten().filter(|run| run.ended_by == "time_cap").count();
+    if capped > 0 {
+        note(format_args!("{capped} of {} runs hit the time cap: their figures say little", all.len()));
+    }
     Ok(match () {
         () if answers(Verdict::Refuted) => Exit::Failed,
-        () if answers(Verdict::Inconclusive) || capped => Exit::Inconclusive,
+        () if answers(Verdict::Inconclusive) || capped > 0 => Exit::Inconclusive,
         () => Exit::Done,
     })
 }
@@ -153,7 +158,7 @@ impl Args {
 
 /// All cells, checked before any of them runs: first each axis by itself, so that an error names it.
 fn cells(plan: &Plan, registry: &Registry) -> Result<Vec<Cell>, Failure> {
-    let load = |places: &[usize]| Cell::new(plan.load(places)?, registry);
+    let load = |places: &[usize]| Cell::new(plan.load(places)?, registry).map_err(|error| plan.told(error));
     let mut baseline = vec![0; plan.vary.len()];
     for (nth, axis) in plan.vary.iter().enumerate() {
         let mut seen = BTreeMap::new();

@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow};
 use serde::{Deserialize, Deserializer, Serialize};
 use torrentlab_reports::compare::{Factor, Scale};
 use torrentlab_scenarios::units::{Frequency, Percent, Rate, Size, Span};
-use torrentlab_scenarios::{Loaded, catalogue};
+use torrentlab_scenarios::{Loaded, ScenarioError, catalogue};
 
 use crate::Failure;
 use crate::run::Carrier;
@@ -136,8 +136,7 @@ impl Plan {
     /// The scenario with a value of each axis, by their places.
     pub fn load(&self, places: &[usize]) -> Result<Loaded, Failure> {
         let chosen = self.vary.iter().zip(places);
-        let settings: Vec<String> =
-            chosen.map(|(axis, place)| format!("{}={}", axis.path, axis.values[*place])).collect();
+        let settings: Vec<String> = chosen.map(|(axis, place)| axis.set(*place)).collect();
         self.load_with(&settings)
     }
 
@@ -152,7 +151,20 @@ impl Plan {
                 return Err(Failure::input(error, "write scenario = { name = \"first-swarm\" }"));
             }
         };
-        loaded.map_err(|error| Failure::told(&error))
+        loaded.map_err(|error| self.told(error))
+    }
+
+    /// An error about a scenario of the plan, which blames the option that the user wrote: to the scenario, a value of an
+    /// axis is one that was set.
+    pub fn told(&self, mut error: ScenarioError) -> Failure {
+        if let Some(place) = error.place.as_mut().filter(|place| place.line.is_none()) {
+            let mut of_axes =
+                self.vary.iter().flat_map(|axis| (0..axis.values.len()).map(|nth| axis.set(nth)));
+            if of_axes.any(|set| set.trim_end() == place.text) {
+                place.origin = "--vary".to_owned();
+            }
+        }
+        Failure::told(&error)
     }
 
     /// What varies, for tables and plots.
@@ -182,6 +194,11 @@ impl Text {
 }
 
 impl Axis {
+    /// What sets the field to one of the values.
+    fn set(&self, place: usize) -> String {
+        format!("{}={}", self.path, self.values[place])
+    }
+
     /// Reads `FIELD=VALUE,VALUE`. Commas within quotes, brackets and braces are parts of a value.
     pub fn parse(argument: &str) -> Result<Self, Failure> {
         let refuse = |what: String| {

@@ -13,7 +13,7 @@ use torrentlab_simulator::registry::Registry;
 use torrentlab_simulator::run::Backend;
 
 use self::suite::Suite;
-use crate::batch::{Batch, Ended};
+use crate::batch::{Batch, Ended, fingerprint};
 use crate::print::{data, note};
 use crate::run::{json, stop_on_signal};
 use crate::{Exit, Failure};
@@ -65,6 +65,7 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
         cells: &suite.cells,
         registry,
         backend: Backend::Des,
+        program: fingerprint()?,
         kept: dir.join("kept"),
         stop: &stop,
         threads: args.threads,

@@ -124,7 +124,8 @@ impl Suite {
         let label = [std::slice::from_ref(&name), settings].concat().join(" ");
         let folder = format!("{name}/{}", folder(settings));
         self.seeds.push((u64::from(seed), 0));
-        self.cells.push(Cell::new(loaded, registry)?.named(label, folder));
+        let cell = Cell::new(loaded, registry).map_err(|error| Failure::told(&error))?;
+        self.cells.push(cell.named(label, folder));
         self.resolved.insert(resolved, self.cells.len() - 1);
         Ok(self.cells.len() - 1)
     }

@@ -1,6 +1,6 @@
 //! What varies, and the cells that come of it.
 
-use crate::record::Summary;
+use crate::record::{PeerRow, Summary};
 
 /// What varies: a field of the scenario, and the values that it takes.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -117,6 +117,16 @@ pub struct CellRun {
     pub summary: Summary,
     /// The download times of those that finished, ascending.
     pub download_s: Vec<f64>,
+}
+
+impl CellRun {
+    /// What is needed of a run with these figures and hosts.
+    pub fn new(summary: Summary, peers: &[PeerRow]) -> Self {
+        let eligible = peers.iter().filter(|peer| peer.is_eligible());
+        let mut download_s: Vec<f64> = eligible.filter_map(|peer| peer.download_s).collect();
+        download_s.sort_by(f64::total_cmp);
+        Self { summary, download_s }
+    }
 }
 
 #[cfg(test)]

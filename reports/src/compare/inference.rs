@@ -6,6 +6,7 @@ use rand_core::{Rng as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF as _, Normal, StudentsT};
 
+use super::signed_rank;
 use crate::stats;
 
 /// From so many runs on, the interval of a mean comes from a bootstrap.
@@ -64,6 +65,8 @@ pub struct Paired {
     pub d_z: Option<f64>,
     /// The paired t test, two-sided. `None` where all differences are the same.
     pub p: Option<f64>,
+    /// Wilcoxon's signed-rank test ([`super::signed_rank`]). `None` where all differences are 0.
+    pub p_wilcoxon: Option<f64>,
 }
 
 /// The interval of the mean of `values`; needs two.
@@ -81,7 +84,8 @@ pub fn paired(differences: &[f64]) -> Option<Paired> {
         let t = d_z * n.sqrt();
         Some(2.0 * StudentsT::new(0.0, 1.0, n - 1.0).ok()?.cdf(-t.abs()))
     });
-    Some(Paired { mean, interval: mean_interval(differences), d_z, p })
+    let p_wilcoxon = signed_rank::p(differences);
+    Some(Paired { mean, interval: mean_interval(differences), d_z, p, p_wilcoxon })
 }
 
 /// The interval of a share: `hits` of `trials` (Wilson 1927).
@@ -181,6 +185,8 @@ mod tests {
         near(interval.low, -2.459_885_8, 1e-6);
         near(interval.high, -0.700_114_2, 1e-6);
         near(found.p.expect("they differ"), 0.002_832_89, 1e-7);
+        // All nine that differ do so in the same direction: 2/2^9.
+        assert_eq!(found.p_wilcoxon, Some(2.0 / 512.0));
         // t / sqrt n = -4.062128 / sqrt 10.
         near(found.d_z.expect("they differ"), -1.284_558, 1e-5);
         assert_eq!(interval.method, Method::StudentT);

@@ -16,6 +16,9 @@ use crate::record::{FORMAT, PeerRow, RecordError, RunRecord, Summary};
 pub struct KeptRun {
     /// Version of the format of records.
     pub format: u32,
+    /// The program that ran it, as [`KeptRun::is`] compares it; in no file that is made of the run.
+    #[serde(default)]
+    pub program: String,
     /// The scenario as it was run, its seed in it. The summary has version and backend.
     pub scenario_toml: String,
     /// Its figures.
@@ -25,14 +28,15 @@ pub struct KeptRun {
 }
 
 impl KeptRun {
-    /// What is to be kept of `record`.
+    /// What is to be kept of `record`, which this program made.
     ///
     /// # Errors
     /// Where a figure is infinite or not a number.
-    pub fn new(record: &RunRecord) -> Result<Self, RecordError> {
+    pub fn new(record: &RunRecord, program: &str) -> Result<Self, RecordError> {
         let csv = csv_bytes(Path::new(""), "peers.csv", &record.peers)?;
         Ok(Self {
             format: FORMAT,
+            program: program.to_owned(),
             scenario_toml: record.scenario_toml.clone(),
             summary: record.summary.clone(),
             peers_csv: String::from_utf8_lossy(&csv).into_owned(),
@@ -65,10 +69,13 @@ impl KeptRun {
         })
     }
 
-    /// Whether it is the run of this scenario (the seed in it), by this version and backend.
-    pub fn is(&self, scenario_toml: &str, version: &str, backend: &str) -> bool {
-        let Summary { version: by, backend: on, .. } = &self.summary;
-        self.format == FORMAT && self.scenario_toml == scenario_toml && by == version && on == backend
+    /// Whether it is the run of this scenario (the seed in it), by this very program and backend: two builds of one version
+    /// may well differ in what they do.
+    pub fn is(&self, scenario_toml: &str, program: &str, backend: &str) -> bool {
+        self.format == FORMAT
+            && self.scenario_toml == scenario_toml
+            && self.program == program
+            && self.summary.backend == backend
     }
 
     /// The columns of its hosts, and their cells.
@@ -81,9 +88,6 @@ impl KeptRun {
     pub(super) fn cell_run(&self) -> csv::Result<CellRun> {
         let mut reader = csv::Reader::from_reader(self.peers_csv.as_bytes());
         let peers: Vec<PeerRow> = reader.deserialize().collect::<csv::Result<_>>()?;
-        let mut download_s: Vec<f64> =
-            peers.iter().filter(|peer| peer.is_eligible()).filter_map(|peer| peer.download_s).collect();
-        download_s.sort_by(f64::total_cmp);
-        Ok(CellRun { summary: self.summary.clone(), download_s })
+        Ok(CellRun::new(self.summary.clone(), &peers))
     }
 }

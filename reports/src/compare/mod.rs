@@ -5,6 +5,7 @@ pub mod inference;
 mod kept;
 mod output;
 mod page;
+mod signed_rank;
 mod table;
 
 use std::collections::BTreeMap;
@@ -91,7 +92,9 @@ pub struct Row {
     pub d_z: Option<f64>,
     /// The paired t test, two-sided, by itself.
     pub p: Option<f64>,
-    /// The same after Holm's correction over the comparisons of all [`MAIN_FIGURES`].
+    /// Wilcoxon's signed-rank test, two-sided, by itself.
+    pub p_wilcoxon: Option<f64>,
+    /// `p` after Holm's correction over the comparisons of all [`MAIN_FIGURES`].
     pub p_holm: Option<f64>,
 }
 
@@ -160,6 +163,7 @@ fn row(values: &[Option<f64>], baseline: Option<&Vec<Option<f64>>>) -> Row {
         difference_interval: difference_interval.map(|interval| interval.method),
         d_z: paired.and_then(|paired| paired.d_z).map(rounded),
         p: paired.and_then(|paired| paired.p).map(significant),
+        p_wilcoxon: paired.and_then(|paired| paired.p_wilcoxon).map(significant),
         p_holm: None,
     }
 }
@@ -232,6 +236,7 @@ mod tests {
         assert_eq!((other.difference, other.d_z), (Some(2.0), Some(2.0)));
         assert_eq!((other.difference_low, other.difference_high), (Some(-0.484_138), Some(4.484_138)));
         assert!((other.p.expect("a test") - 0.074_180).abs() < 1e-5, "{other:?}");
+        assert_eq!(other.p_wilcoxon, Some(0.25), "all three upwards: 2/2^3");
         // It is the only comparison: completed_share is the same in both.
         assert_eq!((found.comparisons, other.p_holm), (1, other.p));
         assert_eq!(find(&found, 1, COMPLETED_SHARE).p, None);

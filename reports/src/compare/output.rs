@@ -14,7 +14,7 @@ use crate::aggregate::{class_figures, common_figures, figures};
 use crate::plots;
 use crate::record::folder::{json_bytes, write_files};
 use crate::record::{RecordError, Summary};
-use crate::report::ReportError;
+use crate::report::{ReportError, write_plots};
 
 const PEERS: &str = "peers.csv";
 const RUNS: &str = "runs.csv";
@@ -80,14 +80,8 @@ impl Output {
         let Self { dir, grid, cells, mut peers, .. } = self;
         let (dir, grid, cells) = (dir.as_path(), &grid, &cells[..]);
         let comparison = compare(grid, cells);
-        let mut pictures = Vec::new();
         let plots = plots::compare::plots(grid, cells, &comparison)?;
-        for plot in &plots {
-            pictures.push((format!("{}.svg", plot.name), plot.svg.clone().into_bytes()));
-            pictures.push((format!("{}.png", plot.name), plot.png.clone()));
-        }
-        let pictures: Vec<_> = pictures.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
-        write_files(&dir.join("plots"), &pictures)?;
+        write_plots(&plots, dir)?;
         let failed = |name| move |error: csv::Error| unwritable(dir, name, &error);
         let files = [
             (RUNS, runs_csv(grid, cells).map_err(failed(RUNS))?),
@@ -169,6 +163,7 @@ fn comparison_csv(grid: &Grid, comparison: &Comparison) -> csv::Result<Vec<u8>> 
         "difference_interval",
         "d_z",
         "p",
+        "p_wilcoxon",
         "p_holm",
     ];
     writer.write_record(grid.columns().into_iter().chain(columns.map(str::to_owned)))?;
@@ -180,7 +175,7 @@ fn comparison_csv(grid: &Grid, comparison: &Comparison) -> csv::Result<Vec<u8>> 
         cells.push(row.interval.map_or("", |method| method.name()).to_owned());
         cells.extend([row.difference, row.difference_low, row.difference_high].map(text));
         cells.push(row.difference_interval.map_or("", |method| method.name()).to_owned());
-        cells.extend([row.d_z, row.p, row.p_holm].map(text));
+        cells.extend([row.d_z, row.p, row.p_wilcoxon, row.p_holm].map(text));
         writer.write_record(cells)?;
     }
     bytes(writer)

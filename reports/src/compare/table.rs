@@ -3,6 +3,7 @@
 use comfy_table::CellAlignment;
 
 use super::{Comparison, MAIN_FIGURES, Row};
+use crate::naming::in_words;
 use crate::table::{plain_table, trimmed};
 use crate::words;
 
@@ -29,11 +30,13 @@ pub fn comparison_table(comparison: &Comparison) -> String {
 pub(super) fn blocks(comparison: &Comparison) -> impl Iterator<Item = Vec<[String; 9]>> {
     MAIN_FIGURES.into_iter().map(|figure| {
         let rows = comparison.rows.iter().filter(|row| row.figure == figure);
-        rows.enumerate().map(|(nth, row)| line(if nth == 0 { figure } else { "" }, row)).collect()
+        rows.enumerate()
+            .map(|(nth, row)| line(if nth == 0 { in_words(figure) } else { String::new() }, row))
+            .collect()
     })
 }
 
-fn line(figure: &str, row: &Row) -> [String; 9] {
+fn line(figure: String, row: &Row) -> [String; 9] {
     let show = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), words::figure);
     let signed = |value: f64| {
         let text = words::figure(value);
@@ -52,7 +55,7 @@ fn line(figure: &str, row: &Row) -> [String; 9] {
         )
     };
     [
-        figure.to_owned(),
+        figure,
         row.values.join(", "),
         format!("{} of {}", row.reached, row.runs),
         show(row.median),

@@ -35,16 +35,14 @@ pub fn figure(record: &RunRecord) -> Figure {
             rows,
             span: (first_s, last_s + step_s),
         }),
+        note: None,
     }
 }
 
 fn nothing() -> Figure {
-    Figure {
-        title: "How common each piece was is not on record".to_owned(),
-        x: Axis::time("time since the start", 1.0),
-        bands: Vec::new(),
-        body: Body::Message("The run left no samples of the pieces.".to_owned()),
-    }
+    let x = Axis::time("time since the start", 1.0);
+    let title = "How common each piece was is not on record".to_owned();
+    Figure::message(title, x, "The run left no samples of the pieces.")
 }
 
 /// Looks for the moment from which on every piece had a second copy, while anybody still needed one.

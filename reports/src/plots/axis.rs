@@ -57,6 +57,17 @@ impl Axis {
         Self { label: format!("{what} ({unit}, logarithmic)"), ticks, low, high, logarithmic: true }
     }
 
+    /// Counts from 1 to a little above `high`, each step twice as far as the last.
+    pub fn doublings(label: &str, high: f64) -> Self {
+        const MOST_TICKS: u32 = 10;
+        let doublings = libm::ceil(libm::log2(positive(high).clamp(2.0, 1e15))) as u32;
+        let step = doublings.div_ceil(MOST_TICKS);
+        let ticks = (0..=doublings / step).map(|nth| 1_u64 << (nth * step));
+        let ticks = ticks.map(|count| (count as f64, words::count(count))).collect();
+        let high = libm::pow(2.0, f64::from(doublings)) * 1.1;
+        Self { label: label.to_owned(), ticks, low: 1.0, high, logarithmic: true }
+    }
+
     /// A rate from 0 to a little above `high` bytes per second.
     pub fn rate(what: &str, high: f64) -> Self {
         let (unit, name) = match high {
@@ -170,6 +181,9 @@ mod tests {
             (Axis::time("time", 330.0), "0 50 100 150 200 250 300"),
             (Axis::time("time", 7200.0), "0 20 40 60 80 100 120"),
             (Axis::log_time("time", 30.0, 900.0), "50 100 200 500 1,000"),
+            (Axis::doublings("", 100.0), "1 2 4 8 16 32 64 128"),
+            (Axis::doublings("", 3000.0), "1 4 16 64 256 1,024 4,096"),
+            (Axis::doublings("", 0.0), "1 2"),
             (Axis::rate("rate", 2.3e6), "0.0 0.5 1.0 1.5 2.0 2.5"),
         ];
         for (axis, expected) in cases {
@@ -203,6 +217,7 @@ mod tests {
             assert!(Axis::linear("", high, 5).ticks.len() < 20, "{high}");
             assert!(Axis::time("", high).ticks.len() < 20, "{high}");
             assert!(Axis::log_time("", 1.0, high).ticks.len() < 2000, "{high}");
+            assert!(Axis::doublings("", high).ticks.len() < 20, "{high}");
             assert!(Axis::rate("", high).ticks.len() < 20, "{high}");
         }
     }

@@ -4,8 +4,8 @@ use plotters::style::RGBColor;
 
 use super::axis::Axis;
 use super::bands;
-use super::figure::{Body, Curve, Dash, Figure, Panel, ink, thinned};
-use crate::bound::client_server;
+use super::figure::{Band, Body, Curve, Dash, Figure, Panel, ink, thinned};
+use crate::bound::{KUMAR_ROSS, client_server};
 use crate::record::{PeerRow, RunRecord};
 use crate::words;
 
@@ -25,14 +25,10 @@ pub fn figure(record: &RunRecord) -> Figure {
     let classes = classes(record);
     // Several curves of the swarm leave no room for one of something else.
     let server = if classes.len() > 1 { Vec::new() } else { server };
-    let x = time_axis(record, &sorted(record.peers.iter()), &server);
+    let bands = bands::since_joining(record);
+    let x = time_axis(record, &sorted(record.peers.iter()), &server, &bands);
     if eligible == 0 {
-        return Figure {
-            title,
-            x,
-            bands: Vec::new(),
-            body: Body::Message("No host came for the content.".to_owned()),
-        };
+        return Figure::message(title, x, "No host came for the content.");
     }
     let curve = |label: String, colour, dash, points| Curve { label, colour, dash, points };
     let mut curves: Vec<Curve> = classes
@@ -43,7 +39,8 @@ pub fn figure(record: &RunRecord) -> Figure {
         })
         .collect();
     if let Some(bound_s) = record.summary.bound_s {
-        let label = format!("least possible: {}", words::seconds(bound_s));
+        let by = record.summary.bound_by.as_deref().unwrap_or(KUMAR_ROSS);
+        let label = format!("least possible ({by}): {}", words::seconds(bound_s));
         curves.push(curve(label, ink::BLACK, Dash::Dashed, vec![(bound_s, 0.0), (bound_s, 1.0)]));
     }
     if !server.is_empty() {
@@ -53,8 +50,9 @@ pub fn figure(record: &RunRecord) -> Figure {
     Figure {
         title,
         x,
-        bands: bands::since_joining(record),
+        bands,
         body: Body::Panels(vec![Panel { y: Axis::percent("hosts that have finished"), curves }]),
+        note: record.summary.bound_reason.as_ref().map(|reason| format!("No least possible time: {reason}.")),
     }
 }
 
@@ -95,7 +93,7 @@ fn sorted<'a>(peers: impl Iterator<Item = &'a PeerRow>) -> Vec<f64> {
     times
 }
 
-fn time_axis(record: &RunRecord, swarm: &[f64], server: &[f64]) -> Axis {
+fn time_axis(record: &RunRecord, swarm: &[f64], server: &[f64], bands: &[Band]) -> Axis {
     const WHAT: &str = "time since joining";
     let bound_s = record.summary.bound_s;
     let swarm_end_s = swarm.last().copied().unwrap_or(record.info.simulated_s).max(bound_s.unwrap_or(0.0));
@@ -103,8 +101,10 @@ fn time_axis(record: &RunRecord, swarm: &[f64], server: &[f64]) -> Axis {
     if server_end_s <= LOG_FROM * swarm_end_s {
         return Axis::time(WHAT, swarm_end_s.max(server_end_s) * 1.05);
     }
-    let starts_s = [swarm.first().copied(), bound_s, server.first().copied()];
-    let first_s = starts_s.into_iter().flatten().fold(server_end_s, f64::min);
+    let starts_s = [swarm.first().copied(), bound_s, server.first().copied()].into_iter().flatten();
+    // What went wrong before anybody was done has its beginning on the axis, too.
+    let faults_s = bands.iter().flat_map(|band| &band.spans).flat_map(|(from_s, to_s)| [*from_s, *to_s]);
+    let first_s = starts_s.chain(faults_s.filter(|at_s| *at_s > 0.0)).fold(server_end_s, f64::min);
     Axis::log_time(WHAT, first_s.max(server_end_s * 1e-6) / 1.5, server_end_s)
 }
 
@@ -154,4 +154,21 @@ fn steps(times: &[f64], population: usize, end: f64) -> Vec<(f64, f64)> {
     let last = points.last().map_or(0.0, |point| point.1);
     points.push((end, last));
     points
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_band_begins_on_a_logarithmic_axis() {
+        let band = |from_s, to_s| Band { label: String::new(), spans: vec![(from_s, to_s)], filled: true };
+        let axis = |bands: &[Band]| time_axis(&RunRecord::default(), &[100.0], &[5000.0], bands);
+        assert_eq!(axis(&[]).position(5.0), 0.0, "it begins further on");
+        let position = axis(&[band(5.0, 9.0)]).position(5.0);
+        assert!((0.01..0.2).contains(&position), "{position}");
+        // What goes on from the beginning has no place for it on such an axis, but its end has one.
+        let axis = axis(&[band(0.0, 9.0), band(700.0, f64::INFINITY)]);
+        assert!(axis.position(0.0) == 0.0 && axis.position(9.0) > 0.01);
+    }
 }

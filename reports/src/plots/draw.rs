@@ -17,6 +17,11 @@ pub(super) const BOTTOM: f64 = 536.0;
 /// Room above a panel for its name and legend.
 pub(super) const HEADER: f64 = 34.0;
 pub(super) const TEXT: f64 = 15.0;
+const LEGEND_LINE: f64 = 21.0;
+/// A sample of a curve in a legend, the way to its name, and that to the next sample.
+const SAMPLE: f64 = 34.0;
+const SAMPLE_GAP: f64 = 8.0;
+const CURVE_GAP: f64 = 22.0;
 
 /// Draws the whole plot.
 pub fn draw<DB: DrawingBackend>(canvas: &mut Canvas<DB>, figure: &Figure) -> Drawn<DB> {
@@ -48,9 +53,11 @@ fn draw_panels<DB: DrawingBackend>(canvas: &mut Canvas<DB>, figure: &Figure, pan
     for (index, panel) in panels.iter().enumerate() {
         let top = first + height * index as f64;
         let gap = if index + 1 < panels.len() { 12.0 } else { 0.0 };
-        let frame = Frame { left: LEFT, top: top + HEADER, right: RIGHT, bottom: top + height - gap };
+        let legend = legend_lines(canvas, &panel.y.label, &panel.curves);
+        let header = HEADER + LEGEND_LINE * (legend.len().max(1) - 1) as f64;
+        let frame = Frame { left: LEFT, top: top + header, right: RIGHT, bottom: top + height - gap };
         lanes.fill(canvas, x, &frame)?;
-        draw_legend(canvas, &panel.y.label, &panel.curves, top + HEADER / 2.0 - 3.0)?;
+        draw_legend(canvas, &panel.y.label, &legend, top + HEADER / 2.0 - 3.0)?;
         draw_y_axis(canvas, &panel.y, &frame)?;
         draw_x_grid(canvas, x, &frame)?;
         for curve in &panel.curves {
@@ -71,16 +78,44 @@ fn draw_lanes<'f, DB: DrawingBackend>(
     Ok(lanes)
 }
 
+/// Parts of `curves`, each of which has room in a line above the data; the first shares it with the panel's quantity.
+fn legend_lines<'c, DB: DrawingBackend>(
+    canvas: &Canvas<DB>,
+    name: &str,
+    mut curves: &'c [Curve],
+) -> Vec<&'c [Curve]> {
+    let width = |curve: &Curve| canvas.text_width(&curve.label, TEXT) + SAMPLE + SAMPLE_GAP + CURVE_GAP;
+    let mut lines = Vec::new();
+    let mut room = RIGHT - 22.0 - canvas.text_width(name, TEXT);
+    while !curves.is_empty() {
+        let mut taken = 0.0;
+        let fitting = curves.iter().take_while(|curve| {
+            taken += width(curve);
+            taken <= room
+        });
+        // A label that is too long for a line has one of its own.
+        let fitting =
+            fitting.count().max(usize::from(!lines.is_empty() || room > RIGHT / 2.0)).min(curves.len());
+        let (line, rest) = curves.split_at(fitting);
+        lines.push(line);
+        (curves, room) = (rest, RIGHT - 22.0 + CURVE_GAP);
+    }
+    lines
+}
+
 /// The panel's quantity on the left, and a sample of each curve beside its name on the right, above the data.
-fn draw_legend<DB: DrawingBackend>(canvas: &Canvas<DB>, name: &str, curves: &[Curve], y: f64) -> Drawn<DB> {
+fn draw_legend<DB: DrawingBackend>(canvas: &Canvas<DB>, name: &str, lines: &[&[Curve]], y: f64) -> Drawn<DB> {
     canvas.text(name, (22.0, y), TEXT, ink::GREY, Anchor::Left)?;
-    let mut right = RIGHT;
-    for curve in curves.iter().rev() {
-        let width = canvas.text_width(&curve.label, TEXT);
-        canvas.text(&curve.label, (right - width, y), TEXT, ink::BLACK, Anchor::Left)?;
-        let end = right - width - 8.0;
-        canvas.line(&[(end - 34.0, y), (end, y)], curve.colour, 2.5, curve.dash)?;
-        right = end - 34.0 - 22.0;
+    for (nth, curves) in lines.iter().enumerate() {
+        let y = y + LEGEND_LINE * nth as f64;
+        let mut right = RIGHT;
+        for curve in curves.iter().rev() {
+            let width = canvas.text_width(&curve.label, TEXT);
+            canvas.text(&curve.label, (right - width, y), TEXT, ink::BLACK, Anchor::Left)?;
+            let end = right - width - SAMPLE_GAP;
+            canvas.line(&[(end - SAMPLE, y), (end, y)], curve.colour, 2.5, curve.dash)?;
+            right = end - SAMPLE - CURVE_GAP;
+        }
     }
     Ok(())
 }

@@ -29,6 +29,15 @@ pub struct Figure {
     pub bands: Vec<Band>,
     /// What stands over the axis.
     pub body: Body,
+    /// What is to be said of this run beside how to read the plot, if anything.
+    pub note: Option<String>,
+}
+
+impl Figure {
+    /// A plot of nothing, which says why.
+    pub fn message(title: String, x: Axis, text: &str) -> Self {
+        Self { title, x, bands: Vec::new(), body: Body::Message(text.to_owned()), note: None }
+    }
 }
 
 /// Something that went wrong, once or several times.

@@ -12,7 +12,10 @@ mod figure;
 mod font;
 mod health;
 mod lanes;
+mod population;
 mod rates;
+mod samples;
+mod spread;
 mod upload;
 
 pub use canvas::PlotError;
@@ -30,6 +33,8 @@ pub struct Plot {
     pub title: String,
     /// How to read it, in a sentence or two.
     pub how_to_read: &'static str,
+    /// What is to be said of this run beside that, if anything.
+    pub note: Option<String>,
     /// The SVG document, its font in it.
     pub svg: String,
     /// The PNG file.
@@ -38,8 +43,10 @@ pub struct Plot {
 
 type Draw = fn(&RunRecord) -> Figure;
 
-const PLOTS: [(&str, &str, Draw); 5] = [
+const PLOTS: [(&str, &str, Draw); 7] = [
     ("completion", completion::HOW_TO_READ, completion::figure),
+    ("spread", spread::HOW_TO_READ, spread::figure),
+    ("population", population::HOW_TO_READ, population::figure),
     ("health", health::HOW_TO_READ, health::figure),
     ("availability", availability::HOW_TO_READ, availability::figure),
     ("rates", rates::HOW_TO_READ, rates::figure),
@@ -57,5 +64,5 @@ pub fn plots(record: &RunRecord) -> Result<Vec<Plot>, PlotError> {
 fn plot(name: &'static str, how_to_read: &'static str, figure: Figure) -> Result<Plot, PlotError> {
     let svg = canvas::svg(name, &figure.title, |canvas| draw::draw(canvas, &figure))?;
     let png = canvas::png(name, |canvas| draw::draw(canvas, &figure))?;
-    Ok(Plot { name, title: figure.title, how_to_read, svg, png })
+    Ok(Plot { name, title: figure.title, how_to_read, note: figure.note, svg, png })
 }

@@ -27,16 +27,11 @@ pub fn figure(record: &RunRecord) -> Figure {
     }
     let title = title(record);
     if classes.is_empty() || content_bytes == 0.0 {
-        return Figure {
-            title,
-            x,
-            bands: Vec::new(),
-            body: Body::Message("The run had no hosts, or nothing to share.".to_owned()),
-        };
+        return Figure::message(title, x, "The run had no hosts, or nothing to share.");
     }
     let strips =
         classes.iter().take(MOST_CLASSES).map(|(class, peers)| strip(class, peers, content_bytes)).collect();
-    Figure { title, x, bands: Vec::new(), body: Body::Strips(strips) }
+    Figure { title, x, bands: Vec::new(), body: Body::Strips(strips), note: None }
 }
 
 /// The classes in the order in which their first hosts stand in the record.

@@ -174,7 +174,7 @@ fn read_availability(dir: &Path) -> Result<AvailabilityMap, RecordError> {
     })
 }
 
-fn read_json<T: DeserializeOwned>(dir: &Path, name: &str) -> Result<T, RecordError> {
+pub(crate) fn read_json<T: DeserializeOwned>(dir: &Path, name: &str) -> Result<T, RecordError> {
     serde_json::from_str(&read_text(dir, name)?).map_err(|error| RecordError::Json {
         path: dir.join(name),
         line: error.line(),

@@ -139,6 +139,9 @@ pub struct ClassInfo {
     pub initial_pieces: String,
     /// How it arrives and how long it stays.
     pub presence: String,
+    /// The same as rates, where they are constant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turnover: Option<Turnover>,
     /// Time for which its hosts unchoked hosts of each class, summed over connections.
     pub unchoking_s: BTreeMap<String, f64>,
     /// The part of it that went to its own class, of the time that its leechers (hosts that came for the content, while
@@ -146,6 +149,22 @@ pub struct ClassInfo {
     pub clustering_own_s: f64,
     /// What that part would have been if at each moment each other leecher present had got as much as the next.
     pub clustering_proportional_s: f64,
+}
+
+/// How a class comes and goes where that has no memory: hosts come at a constant rate and serve whom they like, and leave
+/// after exponential times, at once or never. It is what [`crate::fluid`] needs to know.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Turnover {
+    /// Hosts that come each second.
+    pub arrivals_per_s: f64,
+    /// For how long a host is there on the mean if nothing else makes it leave, whether it is done or not; `None` is for
+    /// ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience_s: Option<f64>,
+    /// For how long it stays on the mean once it has everything: 0 if it leaves at once, `None` for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seeding_s: Option<f64>,
 }
 
 /// What came of the claim, and why.

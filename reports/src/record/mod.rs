@@ -16,6 +16,6 @@ pub use availability::{AvailabilityMap, AvailabilitySampler};
 pub use claim::{Claim, Fit, Range, Relation};
 pub use error::RecordError;
 pub use folder::RunRecord;
-pub use info::{ClassInfo, ContentInfo, FORMAT, Judgement, RunInfo, SeedOutput, Tick, Verdict};
+pub use info::{ClassInfo, ContentInfo, FORMAT, Judgement, RunInfo, SeedOutput, Tick, Turnover, Verdict};
 pub use rows::{Departure, FaultRow, PeerRow, PieceRow, Role, TimelineRow};
 pub use summary::{Completion, Cost, FittedLine, Summary};

@@ -103,14 +103,15 @@ impl Boxed {
             let outline = [(right, top), (left, top), (left, bottom), (right, bottom), (right, top)];
             line(&outline[..if open { 4 } else { 5 }], 1.6, ink::BLUE)?;
         }
-        for (nth, value) in thinned(&self.values, MOST_DOTS).into_iter().enumerate() {
-            let offset = ((nth as f64 * 0.618_034).fract() - 0.5) * half;
-            let at = (frame.at(x.position(value), 0.0).0, middle + offset);
-            canvas.dot(at, 2.6, ink::BLACK.mix(0.5))?;
-        }
         if quantile(0.5).is_some() {
             let median = across(0.5);
             line(&[(median, top - 3.0), (median, bottom + 3.0)], 3.0, ink::ORANGE)?;
+        }
+        // The stroke hides none of the runs, not even the only one.
+        for (nth, value) in thinned(&self.values, MOST_DOTS).into_iter().enumerate() {
+            let offset = ((nth as f64 * 0.618_034).fract() - 0.5) * half;
+            let at = (frame.at(x.position(value), 0.0).0, middle + offset);
+            canvas.dot(at, 3.4, ink::BLACK.mix(0.6))?;
         }
         if self.values.len() < self.runs {
             let text = format!("not reached in {} of {} runs", self.runs - self.values.len(), self.runs);

@@ -11,6 +11,7 @@ use plotters::prelude::DrawingBackend;
 use super::canvas::{self, Canvas, Drawn};
 use super::{Plot, PlotError};
 use crate::compare::{CellRun, Comparison, Grid, Row};
+use crate::stats;
 use crate::words;
 
 /// The figure that the plots are about.
@@ -44,10 +45,32 @@ pub(crate) fn plots(
     Ok(plots)
 }
 
+/// Draws who had finished by when over the runs of one scenario.
+pub(crate) fn of_runs(scenario: &str, runs: &[CellRun]) -> Result<Plot, PlotError> {
+    let chart = completion::of_runs(scenario, runs, &finding_of_runs(runs));
+    plot("completion", completion::OF_RUNS, &chart)
+}
+
+/// When half had finished, in the runs in the middle and at the ends.
+fn finding_of_runs(runs: &[CellRun]) -> String {
+    let mut medians: Vec<f64> = runs.iter().filter_map(|run| run.summary.completion_s.p50).collect();
+    medians.sort_by(f64::total_cmp);
+    let number = words::plural(runs.len() as u64, "run");
+    match (stats::quantile(&medians, runs.len(), 0.5), &medians[..]) {
+        (Some(median), [first, .., last]) if medians.len() == runs.len() => format!(
+            "Half had finished after {} in the median of {number} ({} to {})",
+            words::seconds(median),
+            words::seconds(*first),
+            words::seconds(*last)
+        ),
+        _ => format!("Half had finished in {} of {number}", words::count(medians.len() as u64)),
+    }
+}
+
 fn plot(name: &'static str, how_to_read: &'static str, chart: &impl Chart) -> Result<Plot, PlotError> {
     let svg = canvas::svg(name, chart.title(), |canvas| chart.draw(canvas))?;
     let png = canvas::png(name, |canvas| chart.draw(canvas))?;
-    Ok(Plot { name, title: chart.title().to_owned(), how_to_read, svg, png })
+    Ok(Plot { name, title: chart.title().to_owned(), how_to_read, note: None, svg, png })
 }
 
 /// Which cell is the quickest, and which the slowest.
@@ -97,6 +120,19 @@ mod tests {
         let completion_s = Completion { p50: download_s.get(2).copied(), ..Completion::default() };
         let summary = Summary { completion_s, eligible: 5, completed: done as u64, ..Summary::default() };
         vec![vec![CellRun { summary, download_s }; runs]; grid.cells()]
+    }
+
+    #[test]
+    fn runs_of_one_scenario_are_told_by_their_medians() {
+        let grid = Grid { factors: vec![factor("a", 1, false)], ..Grid::default() };
+        let mut runs = cells(&grid, 3, 5).remove(0);
+        (runs[0].summary.completion_s.p50, runs[2].summary.completion_s.p50) = (Some(9.0), Some(1.0));
+        let plot = of_runs("<swarm>", &runs).expect("a plot");
+        assert_eq!(plot.title, "Half had finished after 3 s in the median of 3 runs (1 s to 9 s)");
+        assert!(!plot.svg.contains("<swarm>"));
+        runs[1].summary.completion_s.p50 = None;
+        assert_eq!(finding_of_runs(&runs), "Half had finished in 2 of 3 runs");
+        assert_eq!(finding_of_runs(&[]), "Half had finished in 0 of 0 runs");
     }
 
     #[test]
