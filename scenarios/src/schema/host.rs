@@ -46,7 +46,7 @@ pub struct HostClass {
     #[serde(default = "yes")]
     pub fast_extension: bool,
     /// Whether they tell each other of the peers that they are connected to, at most once a minute (BEP 11). Real clients
-    /// do; who does not learns of others from the tracker alone.
+    /// do; who does not learns of others from the tracker alone. [Who hears of whom](peer-exchange.md) has the rules.
     #[serde(default)]
     pub peer_exchange: bool,
     /// Whether whom they dial first, and who gives way where there are `limits.connections`, goes by canonical peer
