@@ -41,6 +41,9 @@ pub(crate) struct Common {
     /// A peer to dial whom no tracker knows
     #[arg(long, value_name = "ADDR")]
     pub(crate) peer: Vec<SocketAddr>,
+    /// Neither tell peers of each other nor hear of others from them; a private torrent never does
+    #[arg(long)]
+    pub(crate) no_peer_exchange: bool,
     /// Print one line of JSON at the end
     #[arg(long)]
     pub(crate) json: bool,
@@ -182,6 +185,9 @@ impl Share<'_> {
         config.limits =
             Limits { up: self.common.up.bytes_per_s(), down: self.down.bytes_per_s(), ..Limits::default() };
         config.super_seeding = self.super_seed;
+        config.address = Some(self.common.listen.ip()).filter(|ip| !ip.is_unspecified());
+        config.peer_exchange = !self.common.no_peer_exchange;
+        config.private = self.meta.private();
         let setup = torrent::Setup {
             info_hash: self.meta.info_hash(),
             geometry: self.meta.geometry(),

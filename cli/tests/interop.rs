@@ -31,6 +31,11 @@ enum Other {
 impl Other {
     /// Starts it on the torrent; `work` is a folder for itself.
     fn start(self, torrent: &Path, folder: &Path, work: &Path) -> Running {
+        self.start_at(free_port(), torrent, folder, work, &[])
+    }
+
+    /// Starts it where it listens at `port`, with arguments of its own.
+    fn start_at(self, port: u16, torrent: &Path, folder: &Path, work: &Path, more: &[&str]) -> Running {
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
         let mut command = match self {
             Self::Aria2 => Command::new(scripts.join("aria2.sh")),
@@ -44,7 +49,7 @@ impl Other {
         };
         fs::create_dir_all(folder).unwrap();
         fs::create_dir_all(work).unwrap();
-        command.arg(torrent).arg(folder).arg(free_port().to_string()).arg(work);
+        command.arg(torrent).arg(folder).arg(port.to_string()).arg(work).args(more);
         Running::start(command)
     }
 }
@@ -192,6 +197,62 @@ fn ours_through_opentracker_over_udp() {
     seed.finish();
     let counts = scrape(&url, &info_hash);
     assert!(counts.contains("8:completei0e"), "{counts}");
+}
+
+/// A torrent of `content` that names no tracker: the info-hash is the same.
+fn without_tracker(content: &Path) -> PathBuf {
+    let torrent = content.with_extension("quiet.torrent");
+    let mut command = torrentlab();
+    command.arg("create").arg(content).arg("-o").arg(&torrent).args(["--piece-length", "256 KiB"]);
+    run(&mut command, 0);
+    torrent
+}
+
+/// The tracker knows a slow hub of ours, and a seed is known to the hub alone: that the other has everything long before
+/// the hub has it shows that the hub's word reached it.
+fn told_by_us(other: Other) {
+    let dir = tempfile::tempdir().unwrap();
+    let (content, torrent, _tracker, url, info_hash) = set_up(dir.path(), Tracker::Ours, "http");
+    let slow = ["--down", "256 KiB/s", "--seed-for", "1 h"];
+    let hub = Running::start(get(&torrent, &dir.path().join("hub"), &slow));
+    let addr = hub.wait_for("listening on ");
+    wait_for_member(&url, &info_hash);
+    let (_seed, _) = seed(&without_tracker(&content), &content, &["--peer", &addr]);
+    let (out, work) = (dir.path().join("other"), dir.path().join("work"));
+    let _other = other.start(&torrent, &out, &work);
+    wait_until("the other's download", || work.join("done").exists());
+    assert_same(&content, &out.join("content"));
+    hub.signal("INT");
+    let left = support::number(hub.finish().1.lines().last().unwrap(), "left_bytes");
+    assert!(left > TOTAL as u64 / 4, "the hub lacks {left} bytes");
+}
+
+#[test]
+#[ignore = "needs libtorrent: .ci/run installs and runs it"]
+fn libtorrent_hears_of_a_peer_from_us() {
+    told_by_us(Other::Libtorrent);
+}
+
+#[test]
+#[ignore = "needs aria2c: .ci/run installs and runs it"]
+fn aria2_hears_of_a_peer_from_us() {
+    told_by_us(Other::Aria2);
+}
+
+/// The same with a hub that is libtorrent, which the tracker knows, and a newcomer that is ours.
+#[test]
+#[ignore = "needs libtorrent: .ci/run installs and runs it"]
+fn we_hear_of_a_peer_from_libtorrent() {
+    let dir = tempfile::tempdir().unwrap();
+    let (content, torrent, _tracker, url, info_hash) = set_up(dir.path(), Tracker::Ours, "http");
+    let (port, slow, work) = (free_port(), (256 << 10).to_string(), dir.path().join("work"));
+    let _hub = Other::Libtorrent.start_at(port, &torrent, &dir.path().join("hub"), &work, &[&slow]);
+    wait_for_member(&url, &info_hash);
+    let (_seed, _) = seed(&without_tracker(&content), &content, &["--peer", &format!("127.0.0.1:{port}")]);
+    let out = dir.path().join("ours");
+    run(&mut get(&torrent, &out, &[]), 0);
+    assert_same(&content, &out.join("content"));
+    assert!(!work.join("done").exists(), "the hub has everything too: it may have given it all");
 }
 
 /// A copy of the content in which only each third piece, from the `nth` on, is right.

@@ -55,6 +55,42 @@ fn a_tracker_over_udp_takes_over_from_one_over_http_that_is_gone() {
     assert!(counts.contains("2 started, 1 completed, 2 stopped"), "{counts}");
 }
 
+/// A seed and a slow hub know each other, and a newcomer knows the hub alone: how many bytes the hub still lacks once the
+/// newcomer has everything. None, if the newcomer had it all of the hub.
+fn hub_lacks(private: bool, more: &[&str]) -> u64 {
+    let dir = tempfile::tempdir().unwrap();
+    let content = make_content(dir.path(), 12 << 20);
+    let torrent = dir.path().join("x.torrent");
+    let mut create = torrentlab();
+    create.arg("create").arg(&content).arg("-o").arg(&torrent).args(private.then_some("--private"));
+    run(&mut create, 0);
+    let slow = ["--down", "1 MiB/s", "--seed-for", "1 h"];
+    let hub = Running::start(get(&torrent, &dir.path().join("hub"), &[&slow, more].concat()));
+    let addr = hub.wait_for("listening on ");
+    let whom = [&["--peer", addr.as_str()], more].concat();
+    let (_seed, _) = seed(&torrent, &content, &whom);
+    let out = dir.path().join("newcomer");
+    run(&mut get(&torrent, &out, &whom), 0);
+    assert_same(&content, &out.join("content"));
+    hub.signal("INT");
+    number(hub.finish().1.lines().last().unwrap(), "left_bytes")
+}
+
+#[test]
+fn a_peer_that_two_know_makes_them_known_to_each_other() {
+    assert!(hub_lacks(false, &[]) > 0);
+}
+
+#[test]
+fn a_peer_that_two_know_makes_them_known_to_each_other_negative() {
+    assert_eq!(hub_lacks(false, &["--no-peer-exchange"]), 0);
+}
+
+#[test]
+fn in_a_private_torrent_nobody_is_made_known() {
+    assert_eq!(hub_lacks(true, &[]), 0);
+}
+
 #[test]
 fn udp_can_be_left_out() {
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();

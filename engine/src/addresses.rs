@@ -1,12 +1,17 @@
 //! Whom to dial: the addresses that a torrent has heard of.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 
 use crate::dice::Dice;
+use crate::priority::OwnAddress;
 use crate::time::{Duration, Instant};
 
 /// Bans that are remembered; beyond that the oldest is forgotten.
 const MAX_BANS: usize = 1024;
+/// Addresses on the word of one peer, as long as nobody was met there (libtorrent's `max_pex_peers`: 50). "A client
+/// should avoid taking all its connection candidates from a single PEX source" (BEP 11).
+const MAX_HEARSAY: usize = 50;
 
 /// How an [`AddressBook`] goes about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,6 +65,8 @@ struct Entry {
     links: u8,
     state: State,
     seed: bool,
+    /// Which peer alone says that somebody listens there.
+    hearsay: Option<NonZeroU32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,30 +107,57 @@ impl AddressBook {
     /// Someone says that a peer listens at `addr`. A known address keeps its back-off; a new one takes the place of the
     /// least promising idle one when the book is full. Addresses that nobody can listen at are passed over.
     pub fn add(&mut self, addr: SocketAddr, now: Instant) {
-        let addr = canonical(addr);
-        let Err(at) = self.find(addr) else { return };
-        if !is_dialable(addr) || self.is_banned(addr.ip()) {
-            return;
+        match self.find(addr) {
+            Ok(at) => self.entries[at].hearsay = None,
+            Err(at) => _ = self.insert(at, addr, None, now),
         }
-        let entry = Entry { addr, due: now, failures: 0, links: 0, state: State::Idle, seed: false };
+    }
+
+    /// The peer known as `teller` says that it is or was connected to a peer that listens at `addr`; whether that is
+    /// news. Beyond [`AddressBook::add`], one peer is believed only so much, and its word makes nobody's place but that
+    /// of an address that failed. "Duplicate IP addresses (e.g. with different ports) should be ignored" (BEP 11), but
+    /// for those of a network of its own, behind which there may be a host with several peers.
+    pub fn add_hearsay(&mut self, addr: SocketAddr, teller: NonZeroU32, now: Instant) -> bool {
+        let Err(at) = self.find(addr) else { return false };
+        let ip = addr.ip().to_canonical();
+        // Entries are sorted, so that those of one host are neighbours.
+        let twin = self.entries[..at].last().into_iter().chain(self.entries.get(at));
+        let known = !is_local(ip) && twin.into_iter().any(|entry| entry.addr.ip() == ip);
+        let told = self.entries.iter().filter(|entry| entry.hearsay == Some(teller)).count();
+        !known && told < MAX_HEARSAY && self.insert(at, addr, Some(teller), now)
+    }
+
+    /// Puts a new address in the `at`th place; whether it is there.
+    fn insert(&mut self, at: usize, addr: SocketAddr, hearsay: Option<NonZeroU32>, now: Instant) -> bool {
+        let addr = canonical(addr);
+        if !is_dialable(addr) || self.is_banned(addr.ip()) {
+            return false;
+        }
+        let entry = Entry { addr, due: now, failures: 0, links: 0, state: State::Idle, seed: false, hearsay };
         if self.entries.len() < self.config.capacity {
             self.entries.insert(at, entry);
-        } else if let Some(worst) = self.least_promising() {
+        } else if let Some(worst) = self.less_promising_than(&entry) {
             self.entries.remove(worst);
             self.entries.insert(at - usize::from(worst < at), entry);
         } else {
-            return;
+            return false;
         }
         self.next_due = self.next_due.min(now);
+        true
     }
 
-    /// The address to dial at `now`, if any: of those that are due, one with the fewest failures, at random.
-    /// [`AddressBook::connected`] or [`AddressBook::failed`] is to follow.
-    pub fn next_dial(&mut self, now: Instant, dice: &mut Dice) -> Option<SocketAddr> {
+    /// The address to dial at `now`, if any: of those that are due, one with the fewest failures, at random or, seen from
+    /// `own`, by canonical priority. [`AddressBook::connected`] or [`AddressBook::failed`] is to follow.
+    pub fn next_dial(
+        &mut self,
+        now: Instant,
+        own: Option<&OwnAddress>,
+        dice: &mut Dice,
+    ) -> Option<SocketAddr> {
         if now < self.next_due {
             return None;
         }
-        let dial = self.choose(now, dice).map(|at| &mut self.entries[at]);
+        let dial = self.choose(now, own, dice).map(|at| &mut self.entries[at]);
         let addr = dial.map(|entry| {
             entry.state = State::Dialing;
             entry.addr
@@ -139,6 +173,7 @@ impl AddressBook {
         self.add(addr, now);
         let Ok(at) = self.find(addr) else { return };
         let entry = &mut self.entries[at];
+        entry.hearsay = None;
         if entry.state != State::Ourselves {
             entry.links = entry.links.saturating_add(1);
             entry.state = State::Connected;
@@ -230,23 +265,27 @@ impl AddressBook {
         self.entries.binary_search_by_key(&addr, |entry| entry.addr)
     }
 
-    /// The position of the entry to dial.
-    fn choose(&self, now: Instant, dice: &mut Dice) -> Option<usize> {
+    /// The position of the entry to dial. "Prefer peers with lower failcount", then those of a higher rank, says
+    /// libtorrent's `compare_peer`.
+    fn choose(&self, now: Instant, own: Option<&OwnAddress>, dice: &mut Dice) -> Option<usize> {
         let due = || {
             let entries = self.entries.iter().enumerate();
             entries.filter(|(_, entry)| entry.is_wanted(self.seeding) && entry.due <= now)
         };
-        let fewest = due().map(|(_, entry)| entry.failures).min()?;
-        let best = || due().filter(|(_, entry)| entry.failures == fewest);
+        let rank = |entry: &Entry| own.and_then(|own| own.priority_of(entry.addr));
+        let merit = |entry: &Entry| (std::cmp::Reverse(entry.failures), rank(entry));
+        let most = due().map(|(_, entry)| merit(entry)).max()?;
+        let best = || due().filter(|(_, entry)| merit(entry) == most);
         best().nth(dice.index(best().count())?).map(|(at, _)| at)
     }
 
-    /// The position of the idle entry that a newcomer may replace: a seed when we seed, or the one that failed most.
-    fn least_promising(&self) -> Option<usize> {
-        let merit = |entry: &Entry| (self.seeding && entry.seed, entry.failures);
+    /// The position of the idle entry that `newcomer` may replace: a seed when we seed, the one that failed most, or one
+    /// that is hearsay.
+    fn less_promising_than(&self, newcomer: &Entry) -> Option<usize> {
+        let fault = |entry: &Entry| (self.seeding && entry.seed, entry.failures, entry.hearsay.is_some());
         let idle = self.entries.iter().enumerate().filter(|(_, entry)| entry.state == State::Idle);
-        let worst = idle.max_by_key(|(_, entry)| merit(entry));
-        worst.filter(|(_, entry)| merit(entry) > (false, 0)).map(|(at, _)| at)
+        let worst = idle.max_by_key(|(_, entry)| fault(entry));
+        worst.filter(|(_, entry)| fault(entry) > fault(newcomer)).map(|(at, _)| at)
     }
 }
 
@@ -257,8 +296,16 @@ impl Entry {
 }
 
 /// The same address, in the one form that it is kept in.
-fn canonical(addr: SocketAddr) -> SocketAddr {
+pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+/// Whether `ip` means something on this machine or its own network only, and may mean somebody else elsewhere.
+pub(crate) fn is_local(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
 }
 
 /// Whether a peer may listen at `addr` at all: trackers tell all sorts of things.
@@ -300,7 +347,7 @@ mod tests {
 
     /// Everyone whom the book has dialled at `now`.
     fn dialled(book: &mut AddressBook, now: Instant) -> Vec<SocketAddr> {
-        let mut addrs: Vec<_> = std::iter::from_fn(|| book.next_dial(now, &mut dice())).collect();
+        let mut addrs: Vec<_> = std::iter::from_fn(|| book.next_dial(now, None, &mut dice())).collect();
         book.check_invariants();
         addrs.sort_unstable();
         addrs
@@ -315,7 +362,8 @@ mod tests {
 
     #[test]
     fn whom_to_dial_first_differs_from_host_to_host() {
-        let first = |seed| book(1..=6).next_dial(Instant::ZERO, &mut Dice::stream(seed, ("host", 0, "dial")));
+        let first =
+            |seed| book(1..=6).next_dial(Instant::ZERO, None, &mut Dice::stream(seed, ("host", 0, "dial")));
         let firsts: std::collections::BTreeSet<_> = (0..50).map(first).collect();
         assert_eq!(firsts.len(), 6);
     }
@@ -432,6 +480,71 @@ mod tests {
         assert_eq!(dialled(&mut book, secs(1)), [peer(7), peer(8)]);
     }
 
+    fn teller(n: u32) -> NonZeroU32 {
+        NonZeroU32::new(n).unwrap()
+    }
+
+    #[test]
+    fn one_peer_is_believed_only_so_much() {
+        let mut book = AddressBook::new(AddressBookConfig { capacity: 200, ..CONFIG });
+        let addr = |n: u32| SocketAddr::from(((0x0b00_0000 + n).to_be_bytes(), 6881));
+        let told = (0..1000).filter(|&n| book.add_hearsay(addr(n), teller(1), Instant::ZERO)).count();
+        assert_eq!((told, book.len()), (50, 50));
+        assert!(!book.add_hearsay(addr(1), teller(2), Instant::ZERO), "no news");
+        assert!(book.add_hearsay(addr(1000), teller(2), Instant::ZERO), "another has a word of its own");
+        book.connected(addr(1), Instant::ZERO);
+        assert!(book.add_hearsay(addr(1001), teller(1), Instant::ZERO), "who was met is hearsay no longer");
+        assert!(!book.add_hearsay(addr(1002), teller(1), Instant::ZERO));
+        book.add(addr(2), Instant::ZERO);
+        assert!(book.add_hearsay(addr(1002), teller(1), Instant::ZERO), "nor whom the tracker knows too");
+    }
+
+    #[test]
+    fn hearsay_makes_nobody_elses_place() {
+        let mut book = book([1, 2, 3, 4]);
+        assert!(book.add_hearsay(peer(5), teller(1), Instant::ZERO));
+        assert!(book.add_hearsay(peer(6), teller(1), Instant::ZERO));
+        assert!(!book.add_hearsay(peer(7), teller(2), Instant::ZERO), "it is full");
+        book.add(peer(8), Instant::ZERO);
+        assert!(book.find(peer(8)).is_ok(), "but for those whom the tracker knows");
+        assert_eq!(book.entries.iter().filter(|entry| entry.hearsay.is_some()).count(), 1);
+        assert_eq!(book.len(), 6);
+    }
+
+    #[test]
+    fn of_one_host_one_address_is_taken_on_hearsay_but_of_a_local_one() {
+        let mut book = book([]);
+        let mut heard = |addr: &str| book.add_hearsay(addr.parse().unwrap(), teller(1), Instant::ZERO);
+        assert!(heard("80.0.0.2:2"));
+        assert!(!heard("80.0.0.2:1") && !heard("80.0.0.2:3") && !heard("[::ffff:80.0.0.2]:4"));
+        assert!(heard("80.0.0.1:9") && heard("80.0.0.3:9"));
+        assert!(heard("127.0.0.1:1") && heard("127.0.0.1:2"));
+        for nonsense in ["80.0.0.4:0", "0.0.0.0:1", "255.255.255.255:1", "224.0.0.1:1"] {
+            assert!(!heard(nonsense));
+        }
+    }
+
+    #[test]
+    fn the_highest_canonical_priority_is_dialled_first_among_those_who_failed_least() {
+        let own = OwnAddress::new(Some("10.9.9.9".parse().unwrap()), 6881);
+        let mut by_rank: Vec<_> = (1..=6).map(peer).collect();
+        by_rank.sort_unstable_by_key(|addr| std::cmp::Reverse(own.priority_of(*addr)));
+        assert_ne!(by_rank, (1..=6).map(peer).collect::<Vec<_>>());
+        let dials = |book: &mut AddressBook, now| -> Vec<_> {
+            std::iter::from_fn(|| book.next_dial(now, Some(&own), &mut dice())).collect()
+        };
+        let mut book = book(1..=6);
+        assert_eq!(dials(&mut book, Instant::ZERO), by_rank);
+        by_rank.iter().enumerate().for_each(|(nth, addr)| {
+            book.failed(*addr, Instant::ZERO, &mut dice());
+            if nth == 0 {
+                book.failed(*addr, Instant::ZERO, &mut dice());
+            }
+        });
+        let again = dials(&mut book, secs(1000));
+        assert_eq!((&again[..5], again[5]), (&by_rank[1..], by_rank[0]));
+    }
+
     #[test]
     fn bans_are_bounded() {
         let mut book = book([]);
@@ -448,7 +561,7 @@ mod tests {
     proptest! {
         /// Whatever happens, the parts agree, and the book never asks to be asked again at once.
         #[test]
-        fn never_a_busy_loop(ops in prop::collection::vec((0u8..8, 0u8..10, 0u64..30), 0..120)) {
+        fn never_a_busy_loop(ops in prop::collection::vec((0u8..9, 0u8..10, 0u64..30), 0..120)) {
             let (mut book, mut dice, mut now) = (book([]), dice(), Instant::ZERO);
             for (op, n, pause) in ops {
                 now += Duration::from_secs(pause);
@@ -459,13 +572,14 @@ mod tests {
                     4 => book.parted(peer(n), now, &mut dice),
                     5 => book.is_seed(peer(n)),
                     6 if n == 9 => book.start_seeding(),
+                    8 => _ = book.add_hearsay(peer(n), teller(1 + pause as u32 % 2), now),
                     7 if n == 9 => book.ban(peer(pause as u8).ip()),
-                    _ => while book.next_dial(now, &mut dice).is_some() {
+                    _ => while book.next_dial(now, None, &mut dice).is_some() {
                         book.check_invariants();
                     },
                 }
                 book.check_invariants();
-                if book.next_dial(now, &mut dice).is_none() {
+                if book.next_dial(now, None, &mut dice).is_none() {
                     prop_assert!(book.next_due() > now);
                 }
             }

@@ -299,6 +299,13 @@ pub enum Event {
         /// Its warning, if any.
         warning: Option<String>,
     },
+    /// A peer told of others of whom we had not heard (BEP 11).
+    PeersHeardOf {
+        /// The peer that told.
+        conn: ConnId,
+        /// How many.
+        peers: usize,
+    },
     /// Nothing more is downloaded until [`Input::StorageRestored`].
     StorageFailed(String),
 }

@@ -21,9 +21,19 @@ fn nor_does_the_corpus() {
     let files = std::fs::read_dir(corpus).expect("the corpus is part of the repository");
     let seen: BTreeSet<&str> =
         files.flat_map(|file| ops::drive(&std::fs::read(file.unwrap().path()).unwrap())).collect();
-    for deed in
-        ["request", "cancel", "reject", "have", "block", "check-again", "banned", "snubbed", "endgame"]
-    {
+    for deed in [
+        "request",
+        "cancel",
+        "reject",
+        "have",
+        "block",
+        "check-again",
+        "banned",
+        "snubbed",
+        "endgame",
+        "exchange",
+        "heard",
+    ] {
         assert!(seen.contains(deed), "the corpus does not reach {deed:?}, only {seen:?}");
     }
 }

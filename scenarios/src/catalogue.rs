@@ -46,6 +46,7 @@ const FILES: &[(&str, &str)] = files![
     "seed-leaves",
     "seed-dies",
     "tracker-dies",
+    "peer-exchange",
     "partition-heals",
     "heterogeneous",
     "free-riders",

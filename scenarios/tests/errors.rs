@@ -622,6 +622,19 @@ proptest! {
 }
 
 /// A good scenario of contacts, for [`error_in_contacts`].
+#[test]
+fn peers_are_not_exchanged_where_some_ask_the_seeds_alone() {
+    let sets = ["hosts.leecher.peers=seeds", "hosts.seed.peer_exchange=true"];
+    assert_snapshot!(error_set(&sets), @r#"
+    --set: where some ask the seeds alone, peers do not tell each other of others
+     |
+     | hosts.seed.peer_exchange=true
+     |                          ^^^^
+    hint: leave `peer_exchange` out, or `peers = "seeds"`
+    "#);
+    assert_eq!(error_set(&["hosts.leecher.peer_exchange=true", "hosts.seed.peer_exchange=true"]), "no error");
+}
+
 const CONTACTS: &str = r#"schema = 1
 content = { size = "4 MB", piece_size = "1 MB" }
 contacts.slotted.slot = "1 s"
@@ -646,6 +659,8 @@ fn what_means_nothing_in_a_model_of_contacts_is_refused() {
         ("hosts.user.peers", "seeds"),
         ("hosts.user.disk", r#"{ latency = "8 ms" }"#),
         ("hosts.seed.super_seeding", "true"),
+        ("hosts.user.peer_exchange", "true"),
+        ("hosts.user.canonical_priority", "true"),
         ("hosts.user.fast_extension", "false"),
         ("hosts.user.endgame", "false"),
         ("hosts.user.endgame_from", "last-pieces"),

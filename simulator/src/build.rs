@@ -385,6 +385,9 @@ impl Torrents<'_> {
             whole_pieces: span(limits.whole_pieces),
             take_back: class.take_back,
             super_seeding: class.super_seeding,
+            address: Some(addr.ip()),
+            peer_exchange: class.peer_exchange,
+            canonical_priority: class.canonical_priority,
             ..Config::new(PeerId(id), addr.port())
         }
     }

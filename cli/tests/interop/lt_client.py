@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""lt_client.py TORRENT DIR PORT WORK: shares TORRENT in DIR on 127.0.0.1:PORT until it is told to stop.
+"""lt_client.py TORRENT DIR PORT WORK [DOWN]: shares TORRENT in DIR on 127.0.0.1:PORT until it is told to stop.
 
-What is in DIR is checked first. WORK/done appears once everything is there and on disk.
+What is in DIR is checked first. WORK/done appears once everything is there and on disk. DOWN is the most to download,
+in bytes a second.
 """
 import pathlib
 import signal
@@ -9,7 +10,7 @@ import sys
 
 import libtorrent as lt
 
-torrent, folder, port, work = sys.argv[1:]
+torrent, folder, port, work, *down = sys.argv[1:]
 session = lt.session({
     "listen_interfaces": f"127.0.0.1:{port}",
     "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
@@ -23,6 +24,8 @@ params.ti = lt.torrent_info(torrent)
 params.save_path = folder
 params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
 handle = session.add_torrent(params)
+if down:
+    handle.set_download_limit(int(down[0]))
 
 stopped = False
 

@@ -3,7 +3,7 @@
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use torrentlab_engine::wire::{Decoder, ExtensionHandshake, Message, WireError, encode};
+use torrentlab_engine::wire::{Decoder, ExtensionHandshake, Message, PeerExchange, WireError, encode};
 
 fn drain(decoder: &mut Decoder, buffer: &mut BytesMut, out: &mut Vec<Message>) -> Result<(), WireError> {
     while let Some(message) = decoder.decode(buffer)? {
@@ -31,6 +31,12 @@ fuzz_target!(|input: &[u8]| {
             && let Ok(handshake) = ExtensionHandshake::decode(payload)
         {
             assert_eq!(ExtensionHandshake::decode(&handshake.encode()), Ok(handshake));
+        }
+        if let Message::Extended { payload, .. } = message
+            && let Ok(exchange) = PeerExchange::decode(payload)
+        {
+            assert!(exchange.added.len() <= 2 * PeerExchange::MAX_CONTACTS);
+            assert_eq!(PeerExchange::decode(&exchange.encode()), Ok(exchange));
         }
     }
 });

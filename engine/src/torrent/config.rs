@@ -1,5 +1,7 @@
 //! What a torrent is, and how it is to behave.
 
+use std::net::IpAddr;
+
 use crate::bitfield::Bitfield;
 use crate::choker::Choker;
 use crate::dice::Dice;
@@ -77,6 +79,8 @@ pub struct Config {
     pub client: String,
     /// Where it listens.
     pub listen_port: u16,
+    /// Where others see it, if that is known; else it learns that of them.
+    pub address: Option<IpAddr>,
     /// The most connections (transmission 3.00 `peer-limit-per-torrent`: 50).
     pub max_connections: usize,
     /// It dials while it has fewer connections than this, and leaves the rest to those who dial it (mainline:
@@ -121,6 +125,14 @@ pub struct Config {
     pub take_back: bool,
     /// Whether to hide pieces from others and show them one by one, while everything is there (BEP 16).
     pub super_seeding: bool,
+    /// Whether peers are told of each other, and others are heard of from them (BEP 11).
+    pub peer_exchange: bool,
+    /// Whether the torrent is private: its peers come from its trackers alone, so that there is no peer exchange whatever
+    /// `peer_exchange` says (BEP 27).
+    pub private: bool,
+    /// Whether whom to dial first, and who gives way where there are too many connections, goes by canonical priority
+    /// (BEP 40).
+    pub canonical_priority: bool,
 }
 
 impl Config {
@@ -130,6 +142,7 @@ impl Config {
             peer_id,
             client: concat!("torrentlab ", env!("CARGO_PKG_VERSION")).to_owned(),
             listen_port,
+            address: None,
             max_connections: 50,
             dial_target: 30,
             half_open: 8,
@@ -150,6 +163,9 @@ impl Config {
             whole_pieces: Duration::ZERO,
             take_back: true,
             super_seeding: false,
+            peer_exchange: true,
+            private: false,
+            canonical_priority: false,
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::peer::{NewLink, Peer, Stage};
-use super::{Timer, Torrent};
+use super::{Timer, Torrent, exchange};
 use crate::bitfield::Bitfield;
 use crate::choker::ChokeEvent;
 use crate::node::{Disconnect, Event, Outbox, Output};
 use crate::time::{Duration, Instant};
 use crate::units::{ConnId, InfoHash, PeerId, PieceIndex};
-use crate::wire::{ExtensionHandshake, Message, Reserved, allowed_fast_set};
+use crate::wire::{ExtensionHandshake, Message, PeerExchange, Reserved, allowed_fast_set};
 
 /// A peer that wants nothing and has nothing for so long gives its place to a newcomer.
 pub(super) const USELESS_AFTER: Duration = Duration::from_secs(60);
@@ -18,7 +18,8 @@ impl Torrent {
     /// Dials as long as connections are wanted and an address may be tried.
     pub(super) fn dial(&mut self, now: Instant, out: &mut Outbox) {
         while self.wants_dials() {
-            let Some(addr) = self.book.next_dial(now, &mut self.dice.dial) else { break };
+            let own = self.config.canonical_priority.then_some(&self.own);
+            let Some(addr) = self.book.next_dial(now, own, &mut self.dice.dial) else { break };
             self.dialing += 1;
             out.push(Output::Dial(addr));
         }
@@ -76,8 +77,22 @@ impl Torrent {
                 self.close(conn, Disconnect::Replaced, now, out);
                 Ok(())
             }
-            None => Err(Disconnect::Full),
+            None => self.give_way(link, now, out),
         }
+    }
+
+    /// Whether somebody makes place for a new connection by canonical priority. "Find the lowest rank peer and disconnect
+    /// that if it's lower rank than the incoming connection" (libtorrent's `torrent::attach_peer`).
+    fn give_way(&mut self, link: &NewLink, now: Instant, out: &mut Outbox) -> Result<(), Disconnect> {
+        if !self.config.canonical_priority {
+            return Err(Disconnect::Full);
+        }
+        let rank = |peer: &Peer| self.own.priority_of(peer.listens.unwrap_or(peer.addr));
+        let lowest = self.peers.iter().min_by_key(|peer| rank(peer));
+        let lower = lowest.filter(|peer| rank(peer) < self.own.priority_of(link.addr));
+        let conn = lower.map(|peer| peer.conn).ok_or(Disconnect::Full)?;
+        self.close(conn, Disconnect::Replaced, now, out);
+        Ok(())
     }
 
     /// Sends our handshake.
@@ -150,6 +165,8 @@ impl Torrent {
         if let Some(peer) = self.peers.get_mut(conn) {
             peer.id = id;
             peer.stage = Stage::Open;
+            let contact = peer.contact();
+            self.note_contact(conn, contact, true);
         }
         self.introduce(conn, now, out);
         Ok(())
@@ -157,6 +174,7 @@ impl Torrent {
 
     /// Says what we have and who we are, right after the handshake.
     fn introduce(&mut self, conn: ConnId, now: Instant, out: &mut Outbox) {
+        let exchanges = self.exchanges();
         let Some(peer) = self.peers.get_mut(conn) else { return };
         peer.sent_at = now;
         let have = &self.pieces.have;
@@ -172,7 +190,9 @@ impl Torrent {
             out.send(conn, Message::Bitfield(have.to_wire().into()));
         }
         if peer.extended {
+            let messages = exchanges.then(|| (PeerExchange::NAME.to_owned(), exchange::OUR_ID));
             let handshake = ExtensionHandshake {
+                messages: messages.into_iter().collect(),
                 port: peer.outgoing.then_some(self.config.listen_port).filter(|port| *port != 0),
                 client: Some(self.config.client.clone()),
                 your_ip: Some(peer.addr.ip()),
@@ -211,9 +231,12 @@ impl Torrent {
         out: &mut Outbox,
     ) -> Result<(), Disconnect> {
         let complete = self.is_complete();
+        if id == exchange::OUR_ID {
+            return self.on_peer_exchange(conn, payload, now, out);
+        }
         let Some(peer) = self.peers.get_mut(conn) else { return Ok(()) };
         if id != 0 {
-            // We name no messages in our handshake, so nothing but a handshake has a meaning.
+            // Nothing that we named in our handshake.
             return Ok(());
         }
         let handshake = ExtensionHandshake::decode(payload)
@@ -222,10 +245,19 @@ impl Torrent {
             peer.pipeline.cap(reqq);
         }
         peer.upload_only = handshake.upload_only;
+        // Each peer has one vote.
+        if let Some(ip) = handshake.your_ip.filter(|_| !std::mem::replace(&mut peer.sees_us, true)) {
+            self.own.vote(ip);
+        }
         if let (None, Some(port)) = (peer.listens, handshake.port) {
             let listens = SocketAddr::new(peer.addr.ip(), port);
             peer.listens = Some(listens);
+            let contact = peer.contact();
             self.book.connected(listens, now);
+            self.note_contact(conn, contact, true);
+        }
+        if let Some(&id) = handshake.messages.get(PeerExchange::NAME) {
+            self.on_exchange_id(conn, id);
         }
         if complete && handshake.upload_only && self.super_seed.is_none() {
             self.close(conn, Disconnect::BothSeeds, now, out);
@@ -321,6 +353,7 @@ impl Torrent {
     /// A connection is gone.
     pub(super) fn forget(&mut self, conn: ConnId, why: &Disconnect, now: Instant) {
         let Some(peer) = self.peers.remove(conn) else { return };
+        self.note_contact(conn, peer.contact(), false);
         for asked in &peer.asked {
             self.give_back(asked.block, false);
         }
@@ -380,5 +413,6 @@ impl Torrent {
             self.give_up_lost(conn, now, out);
             self.refill_anew(conn, now, out);
         }
+        self.tell_of_peers(now, out);
     }
 }

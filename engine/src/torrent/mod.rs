@@ -6,6 +6,7 @@
 //! | `download` | interest, requests, blocks that come |
 //! | `checks` | checks of whole pieces, storage that fails |
 //! | `upload` | requests of others, rate limits, choking |
+//! | `exchange` | telling peers of each other (BEP 11) |
 //! | `super_seed` | which piece to show to whom (BEP 16) |
 //! | `pieces` | the bookkeeping of blocks |
 //! | `peer`, `peers` | what is known of each peer |
@@ -14,6 +15,7 @@ mod checks;
 mod config;
 mod connect;
 mod download;
+mod exchange;
 mod peer;
 mod peers;
 mod pieces;
@@ -21,6 +23,7 @@ mod super_seed;
 mod upload;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 pub use config::{Config, EndgameFrom, Setup, Streams};
 
@@ -30,12 +33,14 @@ use crate::bucket::TokenBucket;
 use crate::choker::{ChokePeer, Choker};
 use crate::node::{Disconnect, Event, Input, Limits, Misuse, Node, Outbox, Output};
 use crate::picker::Picker;
+use crate::priority::OwnAddress;
 use crate::time::{Duration, Instant};
 use crate::tracker::client::{Client, Identity, Progress};
 use crate::tracker::{AnnounceReply, TrackerFailure};
 use crate::units::{Block, ConnId, Geometry, InfoHash, PieceIndex};
 use crate::wire::Message;
 use config::BURST;
+use exchange::Timeline;
 use peers::Peers;
 use pieces::Pieces;
 use super_seed::SuperSeed;
@@ -52,6 +57,12 @@ pub struct Torrent {
     pieces: Pieces,
     peers: Peers,
     book: AddressBook,
+    /// Where others see us.
+    own: OwnAddress,
+    /// Who came and went, for peer exchange.
+    timeline: Timeline,
+    /// The latest peer that told of others.
+    tellers: NonZeroU32,
     /// Dials under way.
     dialing: usize,
     tracker: Client,
@@ -141,6 +152,9 @@ impl Torrent {
             pieces: Pieces::new(geometry, have, availability),
             peers: Peers::default(),
             book,
+            own: OwnAddress::new(config.address, config.listen_port),
+            timeline: Timeline::default(),
+            tellers: NonZeroU32::MIN,
             dialing: 0,
             picker,
             choker,

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use super::config::BURST;
 use super::connect::USELESS_AFTER;
+use super::exchange::Exchange;
+use crate::addresses::canonical;
 use crate::bitfield::Bitfield;
 use crate::bucket::TokenBucket;
 use crate::choker::ChokePeer;
@@ -63,6 +65,10 @@ pub(super) struct Peer {
     pub extended: bool,
     /// It said that it only uploads (BEP 21).
     pub upload_only: bool,
+    /// It said where it sees us.
+    pub sees_us: bool,
+    /// Who told whom of whom, if it exchanges peers.
+    pub exchange: Option<Box<Exchange>>,
     pub has: Bitfield,
 
     pub am_choking: bool,
@@ -126,6 +132,8 @@ impl Peer {
             fast: false,
             extended: false,
             upload_only: false,
+            sees_us: false,
+            exchange: None,
             has: Bitfield::none(pieces),
             am_choking: true,
             am_interested: false,
@@ -163,6 +171,11 @@ impl Peer {
     /// Whether it wants nothing of anybody.
     pub fn is_seed(&self) -> bool {
         self.has.is_full() || self.upload_only
+    }
+
+    /// Where others could dial it, if it is there and that is known.
+    pub fn contact(&self) -> Option<SocketAddr> {
+        self.listens.filter(|_| self.is_open()).map(canonical)
     }
 
     /// Whether the connection, which ended for the reason `why`, was worth a new one.

@@ -1,9 +1,10 @@
 //! A tracker's answer to an announce as the body of an HTTP response (BEP 3, 7, 23).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use super::{AnnounceReply, TrackerFailure};
 use crate::bencode::{self, Dict, Keys, Value, printable};
+use crate::compact;
 use crate::time::Duration;
 
 /// The most peers that are taken from one answer.
@@ -18,7 +19,7 @@ const MAX_TEXT: usize = 300;
 /// The body that carries `reply`, with the peers in compact form or as dictionaries. Times are in whole seconds.
 pub fn encode_announce_reply(reply: &AnnounceReply, compact: bool) -> Vec<u8> {
     let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    let (v4, v6) = compact_peers(&reply.peers);
+    let (v4, v6) = compact::write(reply.peers.iter().copied());
     let hosts: Vec<String> = reply.peers.iter().map(|peer| peer.ip().to_string()).collect();
     let mut root = Dict::default();
     root.insert("interval", seconds(reply.interval));
@@ -72,12 +73,16 @@ pub fn decode_announce_reply(body: &[u8]) -> Result<AnnounceReply, TrackerFailur
     let count = |key| root.int(key).and_then(|count| u32::try_from(count).ok());
     let mut peers = match root.get("peers") {
         None => Vec::new(),
-        Some(Value::Bytes(bytes)) => parse_v4(bytes)?,
+        Some(Value::Bytes(bytes)) => {
+            let peers = compact::read_v4(bytes);
+            peers.ok_or_else(|| malformed(format!("`peers` of {} bytes", bytes.len())))?.collect()
+        }
         Some(Value::List(list)) => list.iter().filter_map(parse_peer).collect(),
         Some(_) => return Err(malformed("`peers` is neither a string nor a list")),
     };
     if let Some(bytes) = root.bytes("peers6") {
-        peers.extend(parse_v6(bytes)?);
+        let more = compact::read_v6(bytes);
+        peers.extend(more.ok_or_else(|| malformed(format!("`peers6` of {} bytes", bytes.len())))?);
     }
     peers.retain(|peer| peer.port() != 0);
     peers.truncate(MAX_PEERS);
@@ -106,30 +111,6 @@ pub(super) fn malformed(why: impl ToString) -> TrackerFailure {
     TrackerFailure::Malformed(why.to_string())
 }
 
-/// "Each peer is represented using only 6 bytes. The first 4 bytes contain the 32-bit ipv4 address. The remaining two
-/// bytes contain the port number" (BEP 23).
-fn parse_v4(bytes: &[u8]) -> Result<Vec<SocketAddr>, TrackerFailure> {
-    let (chunks, []) = bytes.as_chunks::<6>() else {
-        return Err(malformed(format!("`peers` of {} bytes", bytes.len())));
-    };
-    let peer = |&[a, b, c, d, high, low]: &[u8; 6]| {
-        SocketAddr::new(Ipv4Addr::new(a, b, c, d).into(), u16::from_be_bytes([high, low]))
-    };
-    Ok(chunks.iter().map(peer).collect())
-}
-
-/// As [`parse_v4`], with 16 bytes of address (BEP 7).
-fn parse_v6(bytes: &[u8]) -> Result<Vec<SocketAddr>, TrackerFailure> {
-    let (chunks, []) = bytes.as_chunks::<18>() else {
-        return Err(malformed(format!("`peers6` of {} bytes", bytes.len())));
-    };
-    let peer = |chunk: &[u8; 18]| {
-        let ip: [u8; 16] = std::array::from_fn(|n| chunk[n]);
-        SocketAddr::new(Ipv6Addr::from(ip).into(), u16::from_be_bytes([chunk[16], chunk[17]]))
-    };
-    Ok(chunks.iter().map(peer).collect())
-}
-
 /// A peer as a dictionary: "peer id, ip, and port" (BEP 3).
 fn parse_peer(entry: &Value<'_>) -> Option<SocketAddr> {
     let entry = entry.as_dict()?;
@@ -137,21 +118,10 @@ fn parse_peer(entry: &Value<'_>) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, entry.int("port")?.try_into().ok()?))
 }
 
-/// The peers of each family in compact form.
-fn compact_peers(peers: &[SocketAddr]) -> (Vec<u8>, Vec<u8>) {
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    for peer in peers {
-        let port = peer.port().to_be_bytes();
-        match peer.ip() {
-            IpAddr::V4(ip) => v4.extend(ip.octets().into_iter().chain(port)),
-            IpAddr::V6(ip) => v6.extend(ip.octets().into_iter().chain(port)),
-        }
-    }
-    (v4, v6)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use super::*;
     use proptest::prelude::*;
 

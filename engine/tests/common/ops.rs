@@ -14,7 +14,9 @@ use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::torrent::{Config, Setup, Streams, Torrent};
 use torrentlab_engine::tracker::{AnnounceReply, TrackerFailure};
 use torrentlab_engine::units::{BLOCK_LEN, Block, ConnId, ConnSlots, Geometry, InfoHash, PeerId, PieceIndex};
-use torrentlab_engine::wire::{ExtensionHandshake, Message, Payload, Reserved};
+use torrentlab_engine::wire::{
+    Contact, ContactFlags, ExtensionHandshake, Message, Payload, PeerExchange, Reserved,
+};
 
 const PIECES: u32 = 9;
 const ROOM: u32 = 40_000;
@@ -28,6 +30,10 @@ struct Link {
     allowed: BTreeSet<PieceIndex>,
     asked: BTreeMap<Block, u32>,
     in_socket: u32,
+    /// Under which id it wants to hear of peers, of whom it heard, and when it last did.
+    exchange: u8,
+    contacts: BTreeSet<SocketAddr>,
+    told_at: Option<Instant>,
 }
 
 struct Driver<'a> {
@@ -54,6 +60,31 @@ pub fn drive(bytes: &[u8]) -> BTreeSet<&'static str> {
         assert!(driver.links.len() <= 6, "more connections than allowed");
     }
     driver.seen
+}
+
+impl Link {
+    /// A message of peer exchange tells what is news, and not too often.
+    fn is_told(&mut self, id: u8, payload: &[u8], now: Instant) {
+        assert_eq!(id, self.exchange, "the id that the peer wants it under");
+        let last = self.told_at.replace(now);
+        assert!(last.is_none_or(|last| now.since(last) >= Duration::from_secs(60)), "twice in a minute");
+        let news = PeerExchange::decode(payload).expect("a message of peer exchange");
+        assert!(!news.is_empty());
+        for addr in &news.dropped {
+            assert!(self.contacts.remove(addr), "{addr} is dropped and was not added");
+        }
+        for contact in &news.added {
+            assert!(!news.dropped.contains(&contact.addr), "{} comes and goes", contact.addr);
+            assert!(self.contacts.insert(contact.addr), "{} is added twice", contact.addr);
+        }
+    }
+}
+
+/// What a peer tells of others, told by one byte.
+fn contacts(byte: u8) -> PeerExchange {
+    let addr = |n| SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)), 6881);
+    let added = (0..byte % 8).map(|n| Contact { addr: addr(n), flags: ContactFlags(byte) });
+    PeerExchange { added: added.collect(), dropped: vec![addr(byte)] }
 }
 
 impl<'a> Driver<'a> {
@@ -217,16 +248,24 @@ impl<'a> Driver<'a> {
             23 if self.byte().is_multiple_of(4) => Message::Unknown(99),
             25..40 => self.answer(conn),
             _ => {
-                let reqq = Some(u32::from(self.byte()));
+                let number = self.byte();
+                let reqq = Some(u32::from(number));
                 let upload_only = self.byte().is_multiple_of(8);
                 let hello = ExtensionHandshake {
                     reqq,
                     upload_only,
                     port: Some(7_000),
+                    messages: [(PeerExchange::NAME.to_owned(), number % 4)].into(),
                     ..ExtensionHandshake::default()
                 };
-                let payload = if self.byte() == 0 { vec![b'd'].into() } else { hello.encode() };
-                Message::Extended { id: self.byte() % 2, payload }
+                let garbage = self.byte() == 0;
+                let id = self.byte() % 2;
+                let payload = match id {
+                    _ if garbage => vec![b'd'].into(),
+                    0 => hello.encode(),
+                    _ => contacts(number).encode(),
+                };
+                Message::Extended { id, payload }
             }
         }
     }
@@ -267,6 +306,10 @@ impl<'a> Driver<'a> {
                 );
             }
             Message::AllowedFast(piece) => drop(link.allowed.insert(*piece)),
+            Message::Extended { id: 0, payload } => {
+                let id = ExtensionHandshake::decode(payload).map(|hello| hello.messages[PeerExchange::NAME]);
+                link.exchange = id.unwrap_or_default();
+            }
             Message::Piece { block, .. } | Message::Reject(block) => drop(link.asked.remove(block)),
             _ => {}
         }
@@ -391,6 +434,7 @@ impl<'a> Driver<'a> {
             }
             Message::Cancel(block) => drop(link.asked.remove(block)),
             Message::Have(piece) => assert!(self.torrent.have().has(*piece)),
+            Message::Extended { id, payload } if *id != 0 => link.is_told(*id, payload, self.now),
             Message::Piece { .. } => panic!("blocks are sent by name"),
             _ => {}
         }
@@ -405,6 +449,7 @@ fn name_of(output: &Output) -> &'static str {
         Output::Send { message: Message::Cancel(_), .. } => "cancel",
         Output::Send { message: Message::Reject(_), .. } => "reject",
         Output::Send { message: Message::Unchoke, .. } => "unchoke",
+        Output::Send { message: Message::Extended { id: 1.., .. }, .. } => "exchange",
         Output::Send { .. } => "send",
         Output::Broadcast { .. } => "have",
         Output::SendBlock { .. } => "block",
@@ -425,6 +470,7 @@ fn name_of(output: &Output) -> &'static str {
             Event::Snubbed(_) => "snubbed",
             Event::EndgameEntered => "endgame",
             Event::Completed => "completed",
+            Event::PeersHeardOf { .. } => "heard",
             Event::DuplicateBlock(_) => "duplicate",
             Event::UnexpectedBlock(_) => "unexpected",
             _ => "event",

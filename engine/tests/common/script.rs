@@ -17,6 +17,8 @@
 //! | `dials a b` | these were dialled since the last such line |
 //! | `event Snubbed` | an event that begins so happened since the last such line |
 //!
+//! `pex +b(reachable) +c -d` is a message of peer exchange; `80.0.0.1:9` may stand for a peer.
+//!
 //! A block is `piece:nth`, or `piece:begin+len` where it is no block of ours.
 #![allow(dead_code)]
 
@@ -33,7 +35,9 @@ use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::torrent::{Config, Setup, Streams, Torrent};
 use torrentlab_engine::tracker::{AnnounceReply, TrackerFailure};
 use torrentlab_engine::units::{BLOCK_LEN, Block, ConnId, ConnSlots, Geometry, InfoHash, PeerId, PieceIndex};
-use torrentlab_engine::wire::{ExtensionHandshake, Message, Payload, Reserved};
+use torrentlab_engine::wire::{
+    Contact, ContactFlags, ExtensionHandshake, Message, Payload, PeerExchange, Reserved,
+};
 
 pub const INFO_HASH: InfoHash = InfoHash([9; 20]);
 pub const OUR_ID: PeerId = PeerId(*b"-TL0100-ourselves000");
@@ -114,6 +118,7 @@ struct Peer {
     all: Vec<String>,
     in_socket: u32,
     closed: Option<Disconnect>,
+    handshake: Option<ExtensionHandshake>,
 }
 
 impl Script {
@@ -177,6 +182,16 @@ impl Script {
         self.peers[name].all.join(", ")
     }
 
+    /// The extension handshake that the peer was sent.
+    pub fn handshake(&self, name: &str) -> &ExtensionHandshake {
+        self.peers[name].handshake.as_ref().expect("a handshake")
+    }
+
+    /// Whom the torrent dialled since this was last asked.
+    pub fn take_dials(&mut self) -> Vec<SocketAddr> {
+        std::mem::take(&mut self.dials)
+    }
+
     /// Whether the peer was dialled since this was last asked.
     pub fn take_dial(&mut self, name: &str) -> bool {
         let before = self.dials.len();
@@ -224,7 +239,7 @@ impl Script {
                 assert!(events.iter().any(|event| event.starts_with(start)), "{line}: {events:?}");
             }
             ["dials", ref names @ ..] => {
-                let mut wanted: Vec<_> = names.iter().map(|name| listens(name)).collect();
+                let mut wanted: Vec<_> = names.iter().map(|name| place(name)).collect();
                 wanted.sort_unstable();
                 self.dials.sort_unstable();
                 assert_eq!(std::mem::take(&mut self.dials), wanted, "{line}");
@@ -283,8 +298,13 @@ impl Script {
     }
 
     fn connects(&mut self, name: &str, outgoing: bool) -> ConnId {
-        let conn = self.conns.open();
         let addr = if outgoing { listens(name) } else { SocketAddr::new(listens(name).ip(), 50_000) };
+        self.connects_at(name, addr, outgoing)
+    }
+
+    /// The peer connects from `addr`, or has taken our dial there.
+    pub fn connects_at(&mut self, name: &str, addr: SocketAddr, outgoing: bool) -> ConnId {
+        let conn = self.conns.open();
         self.peers.insert(name.to_owned(), Peer { conn: Some(conn), ..Peer::default() });
         self.input(Input::Connected { conn, addr, outgoing, room: ROOM });
         conn
@@ -356,7 +376,12 @@ impl Script {
     fn output(&mut self, output: Output, out: &Outbox) {
         match output {
             Output::Dial(addr) => self.dials.push(addr),
-            Output::Send { conn, message } => self.sent(conn, self.show(&message)),
+            Output::Send { conn, message } => {
+                if let Message::Extended { id: 0, payload } = &message {
+                    self.peer(conn).handshake = Some(ExtensionHandshake::decode(payload).unwrap());
+                }
+                self.sent(conn, self.show(&message));
+            }
             Output::Broadcast { piece, targets } => {
                 out.targets(targets).iter().for_each(|conn| self.sent(*conn, format!("have {piece}")));
             }
@@ -453,6 +478,7 @@ impl Script {
             "have-none" => Message::HaveNone,
             "allowed-fast" => Message::AllowedFast(PieceIndex(number())),
             "extended" => extended(rest),
+            "pex" => exchange(rest),
             "unknown" => Message::Unknown(number() as u8),
             _ => panic!("no such message: {text}"),
         }
@@ -491,7 +517,8 @@ impl Script {
             Message::Request(block) => format!("request {}", self.show_block(*block)),
             Message::Cancel(block) => format!("cancel {}", self.show_block(*block)),
             Message::Reject(block) => format!("reject {}", self.show_block(*block)),
-            Message::Extended { .. } => "extended".to_owned(),
+            Message::Extended { id: 0, .. } => "extended".to_owned(),
+            Message::Extended { id, payload } => show_exchange(*id, payload),
             other => format!("{other:?}").to_lowercase(),
         }
     }
@@ -503,12 +530,14 @@ fn list(text: &str) -> Vec<String> {
     parts.filter(|part| !part.is_empty() && part != "nothing").collect()
 }
 
-/// The extension handshake `reqq=2 port=7000 upload-only`, or bytes that are none: `garbage`.
+/// The extension handshake `reqq=2 port=7000 pex=3 sees=1.2.3.4 upload-only`, or bytes that are none: `garbage`.
 fn extended(fields: &str) -> Message {
     let mut hello = ExtensionHandshake::default();
     for field in fields.split_whitespace() {
         match field.split_once('=') {
             Some(("reqq", reqq)) => hello.reqq = Some(reqq.parse().unwrap()),
+            Some(("pex", id)) => _ = hello.messages.insert(PeerExchange::NAME.into(), id.parse().unwrap()),
+            Some(("sees", ip)) => hello.your_ip = Some(ip.parse().unwrap()),
             Some(("port", port)) => hello.port = Some(port.parse().unwrap()),
             None if field == "upload-only" => hello.upload_only = true,
             None if field == "garbage" => return Message::Extended { id: 0, payload: vec![b'd'].into() },
@@ -516,6 +545,55 @@ fn extended(fields: &str) -> Message {
         }
     }
     Message::Extended { id: 0, payload: hello.encode() }
+}
+
+/// The id that the torrent gives to messages of peer exchange.
+const OUR_PEX: u8 = 1;
+/// The id that peers here give to them.
+const THEIR_PEX: u8 = 3;
+
+/// A message of peer exchange, or what is none: `pex garbage`.
+fn exchange(changes: &str) -> Message {
+    if changes == "garbage" {
+        return Message::Extended { id: OUR_PEX, payload: vec![b'd'].into() };
+    }
+    let mut message = PeerExchange::default();
+    for change in changes.split_whitespace() {
+        let (name, flags) = change[1..].split_once('(').unwrap_or((&change[1..], ""));
+        let addr = place(name);
+        let flags = ContactFlags::new(flags.contains("seed"), flags.contains("reachable"));
+        match change.as_bytes()[0] {
+            b'+' => message.added.push(Contact { addr, flags }),
+            b'-' => message.dropped.push(addr),
+            _ => panic!("neither + nor -: {change}"),
+        }
+    }
+    Message::Extended { id: OUR_PEX, payload: message.encode() }
+}
+
+fn show_exchange(id: u8, payload: &[u8]) -> String {
+    assert_eq!(id, THEIR_PEX, "the id that the peer wants it under");
+    let message = PeerExchange::decode(payload).expect("a message of peer exchange");
+    let name = |addr: SocketAddr| match addr.ip() {
+        IpAddr::V4(ip) if ip.octets()[..3] == [10, 0, 0] && addr.port() == 6881 => {
+            char::from(ip.octets()[3]).to_string()
+        }
+        _ => addr.to_string(),
+    };
+    let added = message.added.iter().map(|contact| {
+        let flags = [(contact.flags.seed(), "(seed)"), (contact.flags.reachable(), "(reachable)")];
+        let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, text)| *text).collect();
+        format!("+{}{flags}", name(contact.addr))
+    });
+    let mut words: Vec<String> =
+        added.chain(message.dropped.iter().map(|addr| format!("-{}", name(*addr)))).collect();
+    words.sort_unstable();
+    format!("pex {}", words.join(" "))
+}
+
+/// Where the peer of this name or address listens.
+fn place(name: &str) -> SocketAddr {
+    name.parse().unwrap_or_else(|_| listens(name))
 }
 
 /// Where a peer listens: told by the first letter of its name, so that `a2` is another client on the host of `a`.

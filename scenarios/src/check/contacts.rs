@@ -42,6 +42,8 @@ impl Check<'_> {
             ("peers", class.peers != plain.peers),
             ("disk", class.disk != plain.disk),
             ("super_seeding", class.super_seeding != plain.super_seeding),
+            ("peer_exchange", class.peer_exchange != plain.peer_exchange),
+            ("canonical_priority", class.canonical_priority != plain.canonical_priority),
             ("fast_extension", class.fast_extension != plain.fast_extension),
             ("endgame", class.endgame != plain.endgame),
             ("endgame_from", class.endgame_from != plain.endgame_from),

@@ -81,7 +81,11 @@ impl Check<'_> {
         let seeds = self.scenario.hosts.values().any(|class| class.behaviour == Behaviour::Seed);
         let reachable = class.peers == Peers::Anyone || seeds;
         let hint = "add a class with behaviour = \"seed\"";
-        self.require(reachable, &format!("{path}.peers"), "there are no seeds to connect to", hint)
+        self.require(reachable, &format!("{path}.peers"), "there are no seeds to connect to", hint)?;
+        let servers = self.scenario.hosts.values().any(|class| class.peers == Peers::Seeds);
+        let message = "where some ask the seeds alone, peers do not tell each other of others";
+        let hint = "leave `peer_exchange` out, or `peers = \"seeds\"`";
+        self.require(!(servers && class.peer_exchange), &format!("{path}.peer_exchange"), message, hint)
     }
 
     fn links(&self, path: &str, links: &Links) -> Checked {

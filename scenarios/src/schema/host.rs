@@ -45,6 +45,14 @@ pub struct HostClass {
     /// Whether they speak the Fast extension (BEP 6).
     #[serde(default = "yes")]
     pub fast_extension: bool,
+    /// Whether they tell each other of the peers that they are connected to, at most once a minute (BEP 11). Real clients
+    /// do; who does not learns of others from the tracker alone. [Who hears of whom](peer-exchange.md) has the rules.
+    #[serde(default)]
+    pub peer_exchange: bool,
+    /// Whether whom they dial first, and who gives way where there are `limits.connections`, goes by canonical peer
+    /// priority (BEP 40), as in libtorrent. Without it, that is chance, and only who is of no use gives way.
+    #[serde(default)]
+    pub canonical_priority: bool,
     /// Whether the last blocks are asked of several peers at once (Cohen 2003).
     #[serde(default = "yes")]
     pub endgame: bool,
