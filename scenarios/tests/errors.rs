@@ -650,6 +650,8 @@ fn what_means_nothing_in_a_model_of_contacts_is_refused() {
         ("hosts.user.endgame", "false"),
         ("hosts.user.endgame_from", "last-pieces"),
         ("hosts.user.take_back", "false"),
+        ("hosts.user.announce", "min-interval"),
+        ("hosts.user.announce_completed", "false"),
         ("tracker", "{ numwant = 5 }"),
         ("network", r#"{ latency = "1 ms" }"#),
         ("fault", r#"[{ at = "1 s", target = "tracker", kind = "down" }]"#),

@@ -361,6 +361,8 @@ impl Torrents<'_> {
             half_open: limits.half_open as usize,
             redial: (span(limits.redial), span(limits.redial_max)),
             numwant: Some(limits.numwant),
+            announce_often: class.announce == schema::Announce::MinInterval,
+            announce_completed: class.announce_completed,
             limits: Limits {
                 up: limits.up.bytes_per_s(),
                 down: limits.down.bytes_per_s(),
@@ -369,6 +371,7 @@ impl Torrents<'_> {
                 up_per_slot: limits.up_per_slot.bytes_per_s(),
             },
             request_queue_time: span(limits.request_queue_time),
+            min_requests: limits.min_requests,
             max_requests: limits.max_requests,
             max_queued: limits.reqq,
             snub_timeout: span(limits.snub_timeout),

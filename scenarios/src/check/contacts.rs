@@ -46,6 +46,8 @@ impl Check<'_> {
             ("endgame", class.endgame != plain.endgame),
             ("endgame_from", class.endgame_from != plain.endgame_from),
             ("take_back", class.take_back != plain.take_back),
+            ("announce", class.announce != plain.announce),
+            ("announce_completed", class.announce_completed != plain.announce_completed),
         ];
         fields.iter().try_for_each(|(field, differs)| self.unused(*differs, &format!("hosts.{name}.{field}")))
     }

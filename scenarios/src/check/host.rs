@@ -143,12 +143,16 @@ impl Check<'_> {
         let numbers = [
             ("connections", limits.connections),
             ("half_open", limits.half_open),
+            ("min_requests", limits.min_requests),
             ("max_requests", limits.max_requests),
             ("reqq", limits.reqq),
         ];
         numbers
             .iter()
             .try_for_each(|&(field, number)| self.at_least_one(number, &format!("{path}.{field}")))?;
+        let message = format!("at least {} and at most {}", limits.min_requests, limits.max_requests);
+        let fits = limits.min_requests <= limits.max_requests;
+        self.require(fits, &format!("{path}.min_requests"), message, "lower it, or raise max_requests")?;
         let message = format!("`redial` begins at {} already", limits.redial);
         let grows = limits.redial_max >= limits.redial;
         self.require(grows, &format!("{path}.redial_max"), message, "raise redial_max, or lower redial")

@@ -55,6 +55,12 @@ pub struct HostClass {
     /// leaves the queue when its block is read.
     #[serde(default = "yes")]
     pub take_back: bool,
+    /// When they announce again.
+    #[serde(default)]
+    pub announce: Announce,
+    /// Whether they tell the tracker of a finished download (`completed`, BEP 3). Some clients never do.
+    #[serde(default = "yes")]
+    pub announce_completed: bool,
     /// What they watch while it comes. Without it, nobody watches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub playback: Option<Playback>,
@@ -106,6 +112,17 @@ pub enum EndgameFrom {
     LastBlocks,
     /// When every missing piece was begun: libtorrent's `strict_end_game_mode`. In a torrent of few pieces this is soon.
     LastPieces,
+}
+
+/// When a client announces again. One that is short of peers does so at `tracker.min_interval` in any case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Announce {
+    /// After the tracker's interval (BEP 3).
+    #[default]
+    Interval,
+    /// As soon as the tracker's minimum interval allows, always.
+    MinInterval,
 }
 
 /// Whom a host connects to.
@@ -245,6 +262,9 @@ pub struct Limits {
     /// Requests are kept in flight for so much time at the peer's present rate, beyond the way there and back.
     /// libtorrent's `request_queue_time`.
     pub request_queue_time: Span,
+    /// Requests in flight to one peer at least, as long as it has so much to give; with a `max_requests` of as many it is
+    /// always so many (Cohen 2003: "typically five").
+    pub min_requests: u32,
     /// Requests in flight to one peer at most. libtorrent's `max_out_request_queue`.
     pub max_requests: u32,
     /// A peer that sends a piece within this time is asked for all of a piece at once, so that others have no part in
@@ -284,6 +304,7 @@ impl Default for Limits {
             redial_max: Span::from_secs(600),
             numwant: 50,
             request_queue_time: Span::from_secs(3),
+            min_requests: 2,
             max_requests: 500,
             whole_pieces: Span::ZERO,
             reqq: 500,

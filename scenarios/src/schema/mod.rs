@@ -18,7 +18,7 @@ pub use contacts::{Contacts, RandomContacts, Slotted};
 pub use fault::{
     Corrupt, Disk, Fault, FaultKind, RandomFault, RandomFaults, RateChange, Restart, WrongAnswer,
 };
-pub use host::{Behaviour, EndgameFrom, HostClass, HostDisk, Limits, Links, Peers, Playback};
+pub use host::{Announce, Behaviour, EndgameFrom, HostClass, HostDisk, Limits, Links, Peers, Playback};
 pub use world::{Content, Network, Record, Swarm, Tracker, TrackerProtocol};
 
 use crate::units::Span;
