@@ -641,6 +641,7 @@ fn what_means_nothing_in_a_model_of_contacts_is_refused() {
     assert_eq!(error_of(CONTACTS, &[]), "no error");
     let unused = [
         ("hosts.user.links", r#"{ up = "1 Mbit/s", down = "1 Mbit/s" }"#),
+        ("hosts.user.profile", "aria2"),
         ("hosts.user.limits", "{ slots = 5 }"),
         ("hosts.user.choker", "libtorrent"),
         ("hosts.user.peers", "seeds"),

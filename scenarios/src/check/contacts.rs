@@ -36,6 +36,7 @@ impl Check<'_> {
     fn class_is_plain(&self, name: &str, class: &HostClass, plain: &HostClass) -> Checked {
         let fields = [
             ("behaviour", class.behaviour == Behaviour::UnderReporter),
+            ("profile", class.profile != plain.profile),
             ("links", class.links != plain.links),
             ("limits", class.limits != plain.limits),
             ("choker", class.choker != plain.choker),

@@ -19,6 +19,10 @@ pub struct HostClass {
     /// together; a share of seeds comes on top, at least one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<Percent>,
+    /// Which client they run: `"libtorrent"`, say. It settles the fields that the class leaves out, `limits` one by one;
+    /// what it leaves out, too, is as below. [Profiles](profiles.md) has all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
     /// What sort of peer they are.
     #[serde(default)]
     pub behaviour: Behaviour,
