@@ -437,6 +437,65 @@ fn a_flash_crowd_does_not_announce_in_lockstep() {
     assert!(times.len() >= 10 && spread > 300, "{times:?}");
 }
 
+/// transmission's `check_request_timeout`: a peer that answers slowly, but answers, loses the requests that take too long.
+#[test]
+fn a_request_that_takes_too_long_is_taken_back() {
+    let taken_back = |timeout: Option<u64>| {
+        let stage = Stage::leecher_of(1, 4).with(|config| {
+            config.endgame = false;
+            config.request_timeout = timeout.map(torrentlab_engine::time::Duration::from_secs);
+        });
+        let script = stage.plays(
+            "
+            a joins
+            a < have-all, unchoke
+            wait 20s
+            a < piece 0:0
+            wait 20s
+            ",
+        );
+        script.count("a", "cancel")
+    };
+    assert_eq!(taken_back(None), 0, "they wait for the slow peer");
+    assert_eq!(taken_back(Some(25)), 3, "all but the one that came");
+}
+
+/// "Many peers never announce `completed`": such a client is one of them.
+#[test]
+fn a_finished_download_is_announced_unless_the_client_does_not() {
+    let announced_at_the_end = |tells: bool| {
+        let mut script = Stage { trackers: 1, ..Stage::leecher_of(1, 1) }
+            .with(|config| config.announce_completed = tells)
+            .plays("tracker > started \n tracker < a \n a joins \n a < have-all, unchoke");
+        script.announced();
+        script.plays("a < piece 0:0 \n event Completed").announced()
+    };
+    assert!(announced_at_the_end(true));
+    assert!(!announced_at_the_end(false));
+}
+
+/// aria2 and rqbit wait for the tracker's minimum interval alone: `DefaultBtAnnounce`, `tracker_comms`.
+#[test]
+fn a_client_may_announce_as_often_as_it_is_allowed_to() {
+    let announces_in_an_hour = |often: bool| {
+        let script = Stage { trackers: 1, ..Stage::seed() }.with(|config| {
+            config.dial_target = 0;
+            config.announce_often = often;
+        });
+        let mut script = script.plays("");
+        (0..3600)
+            .filter(|_| {
+                let announced = script.announced();
+                script.plays(if announced { "tracker < \n wait 1s" } else { "wait 1s" });
+                announced
+            })
+            .count()
+    };
+    // The tracker says 30 min, or 1 min at least, to which the engine adds up to a tenth.
+    assert!((54..=60).contains(&announces_in_an_hour(true)), "{}", announces_in_an_hour(true));
+    assert!((2..=4).contains(&announces_in_an_hour(false)), "{}", announces_in_an_hour(false));
+}
+
 /// libtorrent#1992: a busy loop of announces after a failed look-up.
 #[test]
 fn a_tracker_that_fails_is_asked_less_and_less() {

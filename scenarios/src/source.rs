@@ -5,6 +5,7 @@ use std::ops::Range;
 use toml_edit::{Document, DocumentMut, InlineTable, Item, Key, Table, TableLike, Value};
 
 use crate::error::{Place, ScenarioError};
+use crate::profile::profiles;
 
 /// Where a scenario was read from: finds the place of a field for an error.
 #[derive(Clone, Debug)]
@@ -12,7 +13,7 @@ pub struct Source {
     file: String,
     document: Document<String>,
     sets: Vec<Set>,
-    /// The file's text with the overrides in it; places in it are not shown.
+    /// The file's text with the overrides in it, and below both what profiles say; places in it are not shown.
     merged: Document<String>,
 }
 
@@ -34,10 +35,10 @@ pub(crate) struct Spot {
 }
 
 impl Source {
-    /// Reads TOML and lays `sets` over it, the last one on top.
+    /// Reads TOML, lays `sets` over it, the last one on top, and under each class the profile that it names.
     ///
     /// # Errors
-    /// What is no TOML, and overrides that are no `path=value`.
+    /// What is no TOML, overrides that are no `path=value`, and profiles that do not exist.
     pub(crate) fn new(text: &str, file: &str, sets: &[String]) -> Result<Self, ScenarioError> {
         let document = Document::parse(text.to_owned()).map_err(|error| {
             let place = Place::in_file(file, text, error.span().unwrap_or_default());
@@ -50,8 +51,18 @@ impl Source {
             set.refuse_elements(&merged)?;
             set.apply(&mut merged);
         }
+        let unknown = lay_profiles(&mut merged);
         let merged = Document::parse(merged.to_string()).map_err(|error| syntax_error(error.message()))?;
-        Ok(Self { file: file.to_owned(), document, sets, merged })
+        let source = Self { file: file.to_owned(), document, sets, merged };
+        match unknown {
+            None => Ok(source),
+            Some((class, name)) => {
+                let names: Vec<&str> = profiles().iter().map(|profile| profile.name).collect();
+                let message = format!("there is no profile `{name}`");
+                let spot = Spot { path: vec!["hosts".into(), class, "profile".into()], is_key: false };
+                Err(source.error_at(&spot, ScenarioError::new(message, nearest_hint(&name, &names))))
+            }
+        }
     }
 
     /// The file's name.
@@ -183,6 +194,20 @@ impl Set {
         };
         Place::in_set(&self.argument, bytes)
     }
+}
+
+/// Lays profiles under the classes that name one; the first class with one that does not exist, and its name.
+fn lay_profiles(document: &mut DocumentMut) -> Option<(String, String)> {
+    let classes = document.get_mut("hosts")?.as_table_like_mut()?;
+    for (class, item) in classes.iter_mut() {
+        let Some(table) = item.as_table_like_mut() else { continue };
+        let Some(name) = table.get("profile").and_then(Item::as_str).map(str::to_owned) else { continue };
+        match profiles().iter().find(|profile| profile.name == name) {
+            Some(profile) => profile.lay_under(table),
+            None => return Some((class.get().to_owned(), name)),
+        }
+    }
+    None
 }
 
 /// Writes a value into a table. What stands in the way of its path makes room.

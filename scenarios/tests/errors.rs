@@ -654,8 +654,10 @@ fn what_means_nothing_in_a_model_of_contacts_is_refused() {
     assert_eq!(error_of(CONTACTS, &[]), "no error");
     let unused = [
         ("hosts.user.links", r#"{ up = "1 Mbit/s", down = "1 Mbit/s" }"#),
+        ("hosts.user.profile", "aria2"),
         ("hosts.user.limits", "{ slots = 5 }"),
         ("hosts.user.choker", "libtorrent"),
+        ("hosts.user.region", "north"),
         ("hosts.user.peers", "seeds"),
         ("hosts.user.disk", r#"{ latency = "8 ms" }"#),
         ("hosts.seed.super_seeding", "true"),
@@ -665,6 +667,8 @@ fn what_means_nothing_in_a_model_of_contacts_is_refused() {
         ("hosts.user.endgame", "false"),
         ("hosts.user.endgame_from", "last-pieces"),
         ("hosts.user.take_back", "false"),
+        ("hosts.user.announce", "min-interval"),
+        ("hosts.user.announce_completed", "false"),
         ("tracker", "{ numwant = 5 }"),
         ("network", r#"{ latency = "1 ms" }"#),
         ("fault", r#"[{ at = "1 s", target = "tracker", kind = "down" }]"#),

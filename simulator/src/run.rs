@@ -19,6 +19,7 @@ use crate::content::{Content, RealContent};
 use crate::ledger::Ledger;
 use crate::lua::Complaints;
 use crate::observe::{Sampler, fault_rows, peer_rows, piece_rows, up};
+use crate::regions::cross_region_share;
 use crate::registry::Registry;
 use crate::simulation::Simulation;
 use crate::trace::{Detail, Difference, TraceResult, first_difference};
@@ -269,6 +270,7 @@ impl Job<'_> {
         let (simulated_s, events, corrupt) = (swarm.now().as_secs_f64(), swarm.events(), swarm.corrupt());
         let classes = class_infos(scenario, &swarm.ledger());
         let seed_output = seed_output(&swarm.ledger());
+        let cross_region_share = cross_region_share(scenario, &swarm.ledger());
         let faults = fault_rows(scenario, swarm.faults().plan(), swarm.now());
         let tick = swarm.tick();
         let trace = swarm.finish_trace();
@@ -293,6 +295,7 @@ impl Job<'_> {
                 pieces: geometry.pieces(),
             },
             seed_output,
+            cross_region_share,
             classes,
             ..RunInfo::default()
         };

@@ -1,4 +1,4 @@
-//! Controls: slots that have nothing to do with what a peer gives or takes, before and after the download is done.
+//! Slots that have nothing to do with what a peer gives or takes, before and after the download is done.
 
 use super::deal::Deal;
 use super::rotation::Rotation;

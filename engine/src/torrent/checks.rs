@@ -66,7 +66,9 @@ impl Torrent {
 
     fn on_complete(&mut self, now: Instant, out: &mut Outbox) {
         out.event(Event::Completed);
-        self.tracker.set_completed();
+        if self.config.announce_completed {
+            self.tracker.set_completed();
+        }
         // At once: whoever waited for this may stop the torrent next.
         self.announce_if_due(now, out);
         self.timers.set(Timer::Choke, now);

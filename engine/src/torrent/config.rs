@@ -13,6 +13,9 @@ use crate::units::{Geometry, InfoHash, PeerId};
 /// What a rate limit lets through at once: the longest block that is served, so that it can be served at all.
 pub(super) const BURST: u64 = 128 * 1024;
 
+/// Fewer would leave the other side with nothing to send while the next request is on its way.
+pub(super) const MIN_REQUESTS: u32 = 2;
+
 /// Everything that a [`Torrent`](super::Torrent) starts from.
 #[derive(Debug)]
 pub struct Setup {
@@ -92,11 +95,18 @@ pub struct Config {
     pub redial: (Duration, Duration),
     /// How many peers to ask the tracker for; `None` leaves it to the tracker.
     pub numwant: Option<u32>,
+    /// Whether to announce as soon as the tracker's `min interval` allows, and not only at its `interval` (aria2, rqbit).
+    pub announce_often: bool,
+    /// Whether to tell the tracker of a finished download (BEP 3: "one using completed is sent when the download is
+    /// complete"). Many clients never do.
+    pub announce_completed: bool,
     /// Rate limits at the start.
     pub limits: Limits,
     /// How long the blocks that a peer was asked for should take to come, beyond the bare way there and back
     /// (libtorrent `request_queue_time`: 3 s).
     pub request_queue_time: Duration,
+    /// The fewest requests out to a peer that is unchoked and has so much to give (transmission's floor: 32).
+    pub min_requests: u32,
     /// The most requests out to one peer (libtorrent `max_out_request_queue`: 500).
     pub max_requests: u32,
     /// The most requests of one peer that wait here (`reqq` of BEP 10; libtorrent's default: 500).
@@ -104,6 +114,9 @@ pub struct Config {
     /// A peer that sends nothing of what it was asked for so long is snubbing us ("over a minute", Cohen 2003), and
     /// a request unanswered for so long is lost.
     pub snub_timeout: Duration,
+    /// A request unanswered for so long is taken back, although its peer answers others (transmission
+    /// `RequestTimeoutSecs`: 25 s). `None`: only once it was passed over.
+    pub request_timeout: Option<Duration>,
     /// How long a handshake may take (libtorrent `handshake_timeout`: 10 s).
     pub handshake_timeout: Duration,
     /// Silence after which a connection is given up. Must exceed the others' keep-alive of two minutes.
@@ -148,11 +161,15 @@ impl Config {
             half_open: 8,
             redial: (Duration::from_secs(10), Duration::from_secs(600)),
             numwant: None,
+            announce_often: false,
+            announce_completed: true,
             limits: Limits::default(),
             request_queue_time: Duration::from_secs(3),
+            min_requests: MIN_REQUESTS,
             max_requests: 500,
             max_queued: 500,
             snub_timeout: Duration::from_secs(60),
+            request_timeout: None,
             handshake_timeout: Duration::from_secs(20),
             idle_timeout: Duration::from_secs(180),
             keep_alive: Duration::from_secs(110),

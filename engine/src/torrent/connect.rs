@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::peer::{NewLink, Peer, Stage};
+use super::peer::{NewLink, Peer, Pipeline, Stage};
 use super::{Timer, Torrent, exchange};
 use crate::bitfield::Bitfield;
 use crate::choker::ChokeEvent;
@@ -54,7 +54,8 @@ impl Torrent {
             }
             return out.push(Output::Close { conn: link.conn, why });
         }
-        let mut peer = Peer::new(link, self.pieces.geometry.pieces(), self.config.max_requests, now);
+        let pipeline = Pipeline::new(self.config.min_requests, self.config.max_requests);
+        let mut peer = Peer::new(link, self.pieces.geometry.pieces(), pipeline, now);
         peer.limit(&self.limits, None, now);
         self.peers.insert(peer);
         if link.outgoing {

@@ -350,7 +350,8 @@ impl Torrent {
     /// When the next announce is due depends on whether there are enough peers.
     fn note_want_of_peers(&mut self, now: Instant) {
         let short = self.peers.len() + self.dialing < self.dial_target();
-        self.tracker.set_wants_peers(short && self.book.next_due() > now);
+        let wants = self.config.announce_often || short && self.book.next_due() > now;
+        self.tracker.set_wants_peers(wants);
         self.timers.set(Timer::Announce, self.tracker.poll_timeout());
     }
 

@@ -17,8 +17,6 @@ use crate::units::{Block, ConnId, PeerId, PieceIndex};
 
 /// Requests out to a peer that just unchoked us.
 const FIRST_DEPTH: u32 = 4;
-/// Fewer would leave the other side with nothing to send while the next request is on its way.
-const MIN_DEPTH: u32 = 2;
 /// The most suggestions and fast pieces that are remembered of one peer.
 const MAX_HINTS: usize = 32;
 
@@ -120,7 +118,7 @@ pub(super) struct PeerBuckets {
 }
 
 impl Peer {
-    pub fn new(link: NewLink, pieces: u32, max_requests: u32, now: Instant) -> Self {
+    pub fn new(link: NewLink, pieces: u32, pipeline: Pipeline, now: Instant) -> Self {
         let NewLink { conn, addr, outgoing, room } = link;
         Self {
             conn,
@@ -148,7 +146,7 @@ impl Peer {
             up: Meter::new(now),
             limits: None,
             asked: VecDeque::new(),
-            pipeline: Pipeline::new(max_requests),
+            pipeline,
             served_at: now,
             answered: Instant::ZERO,
             snubbed: false,
@@ -269,6 +267,8 @@ impl Peer {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pipeline {
     pub depth: u32,
+    /// However slow the other side is.
+    min: u32,
     /// What the other side takes (`reqq`, BEP 10) and we bear.
     max: u32,
     /// The shortest time from request to block.
@@ -276,8 +276,8 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    pub fn new(max: u32) -> Self {
-        Self { depth: FIRST_DEPTH.min(max), max, base: Duration::MAX }
+    pub fn new(min: u32, max: u32) -> Self {
+        Self { depth: FIRST_DEPTH.max(min).min(max), min, max, base: Duration::MAX }
     }
 
     /// A block came `took` after it was asked for as the `place`th in line.
@@ -289,7 +289,7 @@ impl Pipeline {
         if target > u128::from(self.depth) {
             self.depth = (self.depth + 1).min(self.max);
         } else if target < u128::from(self.depth) {
-            self.depth = (self.depth - 1).max(MIN_DEPTH.min(self.max));
+            self.depth = (self.depth - 1).max(self.min.min(self.max));
         }
     }
 
@@ -303,10 +303,11 @@ impl Pipeline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::torrent::config::MIN_REQUESTS;
 
     /// Runs a sender of `rate` blocks a second at a round trip of `rtt_ms` and gives the depth that results.
     fn settled_depth(rate: u64, rtt_ms: u64, queue_ms: u64) -> u32 {
-        let mut pipeline = Pipeline::new(10_000);
+        let mut pipeline = Pipeline::new(MIN_REQUESTS, 10_000);
         let (rtt, service) = (Duration::from_millis(rtt_ms), Duration::from_nanos(1_000_000_000 / rate));
         let mut out: VecDeque<(Instant, u32)> = VecDeque::new();
         let (mut now, mut sender_free) = (Instant::ZERO, Instant::ZERO);
@@ -333,6 +334,19 @@ mod tests {
                 "{rate}/s, {rtt_ms} ms: {depth}, product {product}"
             );
         }
-        assert_eq!(settled_depth(1, 10, 100), MIN_DEPTH, "a slow peer is never left without a request");
+        assert_eq!(settled_depth(1, 10, 100), MIN_REQUESTS, "a slow peer is never left without a request");
+    }
+
+    #[test]
+    fn the_least_is_kept_unless_the_other_side_takes_less() {
+        let mut pipeline = Pipeline::new(32, 500);
+        assert_eq!(pipeline.depth, 32, "from the start");
+        for _ in 0..100 {
+            pipeline.on_block(Duration::from_secs(60), 1, Duration::from_secs(1));
+        }
+        assert_eq!(pipeline.depth, 32, "a block a minute");
+        pipeline.cap(5);
+        assert_eq!(pipeline.depth, 5, "`reqq`");
+        assert_eq!(Pipeline::new(9, 3).depth, 3, "the most is the most");
     }
 }

@@ -53,6 +53,9 @@ pub struct RunInfo {
     pub content: ContentInfo,
     /// What the seeds sent first.
     pub seed_output: SeedOutput,
+    /// The share of all payload that came from another region, where there is more than one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cross_region_share: Option<f64>,
     /// The classes of hosts, in the scenario's order.
     pub classes: Vec<ClassInfo>,
 }
@@ -78,6 +81,7 @@ impl Default for RunInfo {
             events: 0,
             content: ContentInfo::default(),
             seed_output: SeedOutput::default(),
+            cross_region_share: None,
             classes: Vec::new(),
         }
     }

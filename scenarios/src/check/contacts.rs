@@ -36,9 +36,11 @@ impl Check<'_> {
     fn class_is_plain(&self, name: &str, class: &HostClass, plain: &HostClass) -> Checked {
         let fields = [
             ("behaviour", class.behaviour == Behaviour::UnderReporter),
+            ("profile", class.profile != plain.profile),
             ("links", class.links != plain.links),
             ("limits", class.limits != plain.limits),
             ("choker", class.choker != plain.choker),
+            ("region", class.region != plain.region),
             ("peers", class.peers != plain.peers),
             ("disk", class.disk != plain.disk),
             ("super_seeding", class.super_seeding != plain.super_seeding),
@@ -48,6 +50,8 @@ impl Check<'_> {
             ("endgame", class.endgame != plain.endgame),
             ("endgame_from", class.endgame_from != plain.endgame_from),
             ("take_back", class.take_back != plain.take_back),
+            ("announce", class.announce != plain.announce),
+            ("announce_completed", class.announce_completed != plain.announce_completed),
         ];
         fields.iter().try_for_each(|(field, differs)| self.unused(*differs, &format!("hosts.{name}.{field}")))
     }

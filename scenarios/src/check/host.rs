@@ -78,6 +78,8 @@ impl Check<'_> {
                 "name a strategy, or leave it out",
             )?;
         }
+        let at = format!("{path}.region");
+        self.require(!class.region.is_empty(), &at, "`region` is empty", "name a region, or leave it out")?;
         let seeds = self.scenario.hosts.values().any(|class| class.behaviour == Behaviour::Seed);
         let reachable = class.peers == Peers::Anyone || seeds;
         let hint = "add a class with behaviour = \"seed\"";
@@ -144,15 +146,21 @@ impl Check<'_> {
             ("peer_timeout", limits.peer_timeout),
         ];
         times.iter().try_for_each(|&(field, span)| self.positive(span, &format!("{path}.{field}")))?;
+        let timeout = limits.request_timeout;
+        timeout.map_or(Ok(()), |span| self.positive(span, &format!("{path}.request_timeout")))?;
         let numbers = [
             ("connections", limits.connections),
             ("half_open", limits.half_open),
+            ("min_requests", limits.min_requests),
             ("max_requests", limits.max_requests),
             ("reqq", limits.reqq),
         ];
         numbers
             .iter()
             .try_for_each(|&(field, number)| self.at_least_one(number, &format!("{path}.{field}")))?;
+        let message = format!("at least {} and at most {}", limits.min_requests, limits.max_requests);
+        let fits = limits.min_requests <= limits.max_requests;
+        self.require(fits, &format!("{path}.min_requests"), message, "lower it, or raise max_requests")?;
         let message = format!("`redial` begins at {} already", limits.redial);
         let grows = limits.redial_max >= limits.redial;
         self.require(grows, &format!("{path}.redial_max"), message, "raise redial_max, or lower redial")

@@ -19,6 +19,10 @@ pub struct HostClass {
     /// together; a share of seeds comes on top, at least one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<Percent>,
+    /// Which client they run: `"libtorrent"`, say. It settles the fields that the class leaves out, `limits` one by one;
+    /// what it leaves out, too, is as below. [Profiles](profiles.md) has all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
     /// What sort of peer they are.
     #[serde(default)]
     pub behaviour: Behaviour,
@@ -34,6 +38,10 @@ pub struct HostClass {
     /// [Strategies](strategies.md) has all of them.
     #[serde(default = "tit_for_tat")]
     pub choker: Strategy,
+    /// Where they are: what lies between regions, and what a tracker does about it, is `network.between_regions` and
+    /// `tracker.policy`.
+    #[serde(default = "common")]
+    pub region: String,
     /// Whom they connect to. `"seeds"` makes a client of a client–server system of them: they ask the seeds alone
     /// and upload to nobody.
     #[serde(default)]
@@ -63,6 +71,12 @@ pub struct HostClass {
     /// leaves the queue when its block is read.
     #[serde(default = "yes")]
     pub take_back: bool,
+    /// When they announce again.
+    #[serde(default)]
+    pub announce: Announce,
+    /// Whether they tell the tracker of a finished download (`completed`, BEP 3). Some clients never do.
+    #[serde(default = "yes")]
+    pub announce_completed: bool,
     /// What they watch while it comes. Without it, nobody watches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub playback: Option<Playback>,
@@ -114,6 +128,17 @@ pub enum EndgameFrom {
     LastBlocks,
     /// When every missing piece was begun: libtorrent's `strict_end_game_mode`. In a torrent of few pieces this is soon.
     LastPieces,
+}
+
+/// When a client announces again. One that is short of peers does so at `tracker.min_interval` in any case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Announce {
+    /// After the tracker's interval (BEP 3).
+    #[default]
+    Interval,
+    /// As soon as the tracker's minimum interval allows, always.
+    MinInterval,
 }
 
 /// Whom a host connects to.
@@ -233,6 +258,10 @@ pub struct Limits {
     /// A peer that sends nothing for so long is snubbed: it gets no slot in return, is asked for one block only, and
     /// what it was asked for is asked of others. Cohen 2003: "over a minute".
     pub snub_timeout: Span,
+    /// A request that is not answered for so long is taken back and free for others, although its peer answers others:
+    /// Transmission's `RequestTimeoutSecs`. Without it, only one that its peer has passed over for `snub_timeout` is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_timeout: Option<Span>,
     /// Connections at most. Transmission's `peer-limit-per-torrent`.
     pub connections: u32,
     /// The client dials until it has so many connections (never more than `connections`); the rest is for those who
@@ -253,6 +282,9 @@ pub struct Limits {
     /// Requests are kept in flight for so much time at the peer's present rate, beyond the way there and back.
     /// libtorrent's `request_queue_time`.
     pub request_queue_time: Span,
+    /// Requests in flight to one peer at least, as long as it has so much to give; with a `max_requests` of as many it is
+    /// always so many (Cohen 2003: "typically five").
+    pub min_requests: u32,
     /// Requests in flight to one peer at most. libtorrent's `max_out_request_queue`.
     pub max_requests: u32,
     /// A peer that sends a piece within this time is asked for all of a piece at once, so that others have no part in
@@ -283,6 +315,7 @@ impl Default for Limits {
             optimistic: Span::from_secs(30),
             seeding_quota: 20,
             snub_timeout: Span::from_secs(60),
+            request_timeout: None,
             connections: 50,
             dial_target: 30,
             half_open: 8,
@@ -292,6 +325,7 @@ impl Default for Limits {
             redial_max: Span::from_secs(600),
             numwant: 50,
             request_queue_time: Span::from_secs(3),
+            min_requests: 2,
             max_requests: 500,
             whole_pieces: Span::ZERO,
             reqq: 500,
@@ -351,6 +385,10 @@ fn rarest_first() -> Strategy {
 
 fn tit_for_tat() -> Strategy {
     Strategy::named("tit-for-tat")
+}
+
+fn common() -> String {
+    "common".to_owned()
 }
 
 fn yes() -> bool {

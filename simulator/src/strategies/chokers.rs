@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 use torrentlab_engine::choker::{
-    BitTyrant, BitTyrantConfig, BlockTitForTat, Libtorrent, LibtorrentConfig, PropShare, PropShareConfig,
-    Random, RoundRobin, SeedChoking, Seeding, Standard, StandardConfig,
+    BitTyrant, BitTyrantConfig, BlockTitForTat, Everyone, Libtorrent, LibtorrentConfig, PropShare,
+    PropShareConfig, Random, RoundRobin, SeedChoking, Seeding, Standard, StandardConfig,
 };
 use torrentlab_engine::time::Duration;
 use torrentlab_engine::units::BLOCK_LEN;
@@ -49,6 +49,7 @@ pub(super) fn register(registry: &mut Registry) {
         let inner = Standard::new(setup.config, setup.now, dice);
         Box::new(LateUnchoker::new(inner, Duration::from_nanos(wait as u64)))
     });
+    registry.register_choker("everyone", |_, _| Box::new(Everyone));
     registry.register_choker("nobody", |_, _| Box::new(Nobody));
 }
 

@@ -68,3 +68,20 @@ fn controls_keep_to_the_slots_and_leave_none_free() {
         }
     }
 }
+
+#[test]
+fn everyone_has_a_slot_from_the_start_and_keeps_it() {
+    for seeding in [false, true] {
+        let mut swarm = Swarm::with(seeding, &[], |_, _, _| Everyone);
+        for peers in 1..=20 {
+            let peer = swarm.join();
+            assert_eq!(swarm.unchoked().len(), peers, "before it is interested");
+            swarm.set_interest(peer, true);
+            swarm.set_interest(peer, false);
+        }
+        swarm.run(100);
+        assert!(swarm.changes.iter().all(|&changes| changes == 1), "{:?}", swarm.changes);
+        swarm.leave();
+        assert_eq!(swarm.unchoked().len(), 19);
+    }
+}
