@@ -437,6 +437,29 @@ fn a_flash_crowd_does_not_announce_in_lockstep() {
     assert!(times.len() >= 10 && spread > 300, "{times:?}");
 }
 
+/// transmission's `check_request_timeout`: a peer that answers slowly, but answers, loses the requests that take too long.
+#[test]
+fn a_request_that_takes_too_long_is_taken_back() {
+    let taken_back = |timeout: Option<u64>| {
+        let stage = Stage::leecher_of(1, 4).with(|config| {
+            config.endgame = false;
+            config.request_timeout = timeout.map(torrentlab_engine::time::Duration::from_secs);
+        });
+        let script = stage.plays(
+            "
+            a joins
+            a < have-all, unchoke
+            wait 20s
+            a < piece 0:0
+            wait 20s
+            ",
+        );
+        script.count("a", "cancel")
+    };
+    assert_eq!(taken_back(None), 0, "they wait for the slow peer");
+    assert_eq!(taken_back(Some(25)), 3, "all but the one that came");
+}
+
 /// "Many peers never announce `completed`": such a client is one of them.
 #[test]
 fn a_finished_download_is_announced_unless_the_client_does_not() {

@@ -43,6 +43,7 @@ pub fn summarise(info: &RunInfo, peers: &[PeerRow], timeline: &[TimelineRow]) ->
         max_upload_copies: round(copies(info, max_up(peers, |_| true))),
         max_leecher_upload_copies: round(copies(info, max_up(peers, PeerRow::is_eligible))),
         leecher_upload_share: round(leecher_upload_share(peers)),
+        cross_region_share: round(info.cross_region_share),
         jain_upload: round(stats::jain(
             &eligible.iter().map(|peer| peer.payload_up_bytes as f64).collect::<Vec<_>>(),
         )),

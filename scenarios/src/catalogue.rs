@@ -57,5 +57,8 @@ const FILES: &[(&str, &str)] = files![
     "missing-piece",
     "real-swarm-a",
     "real-swarm-b",
+    "mixed-clients",
+    "isp-friendly",
+    "like-with-like",
     "bench",
 ];

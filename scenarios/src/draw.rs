@@ -67,6 +67,15 @@ pub enum Slots {
     ByRate,
 }
 
+/// How many neighbours everyone is to have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Neighbours {
+    /// So many.
+    Number(u32),
+    /// All others: a complete mesh.
+    Everyone,
+}
+
 /// The forms that [`Draw`] takes as a table.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -145,6 +154,29 @@ impl FromStr for Slots {
         match text {
             "by-rate" => Ok(Self::ByRate),
             _ => Err(UnitError::new(format!("`{text}` is no number of slots"), "write 4 or \"by-rate\"")),
+        }
+    }
+}
+
+impl FromStr for Neighbours {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        match text {
+            "everyone" => Ok(Self::Everyone),
+            _ => Err(UnitError::new(
+                format!("`{text}` is no number of neighbours"),
+                "write 35 or \"everyone\"",
+            )),
+        }
+    }
+}
+
+impl Serialize for Neighbours {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Number(number) => to.serialize_u32(*number),
+            Self::Everyone => to.serialize_str("everyone"),
         }
     }
 }
@@ -270,6 +302,14 @@ impl Forms for Slots {
     }
 }
 
+impl Forms for Neighbours {
+    const EXPECTED: &'static str = "a number of neighbours or \"everyone\"";
+
+    fn from_number(number: u32) -> Option<Self> {
+        Some(Self::Number(number))
+    }
+}
+
 impl Forms for PieceRange {
     const EXPECTED: &'static str = "the index of a piece or a range such as \"8-15\"";
 
@@ -319,7 +359,7 @@ macro_rules! forms {
     )* };
 }
 
-forms!(Draw, Stay, InitialPieces, Slots, PieceRange);
+forms!(Draw, Stay, InitialPieces, Slots, Neighbours, PieceRange);
 
 macro_rules! described {
     ($type:ident, $about:literal) => {
@@ -345,3 +385,4 @@ described!(
     "`\"none\"`, `\"all\"`, a percentage that is drawn for each host (`\"30%\"`), or a list of pieces and ranges of pieces, counted from 0 (`[0, \"8-15\"]`)."
 );
 described!(Slots, "A number, or `\"by-rate\"`: as many as the upload rate feeds well.");
+described!(Neighbours, "A number, or `\"everyone\"`: a complete mesh.");

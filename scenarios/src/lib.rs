@@ -20,7 +20,7 @@ pub mod units;
 
 pub use bounds::Bounds;
 pub use catalogue::{Entry, catalogue};
-pub use draw::{Draw, InitialPieces, Slots, Stay};
+pub use draw::{Draw, InitialPieces, Neighbours, Slots, Stay};
 pub use error::{Place, ScenarioError};
 pub use load::{Loaded, load, read};
 pub use profile::{Profile, Setting, profiles};

@@ -74,7 +74,8 @@ impl Profile {
             match (class.get_mut(name), item.as_table()) {
                 (None, None) => _ = class.insert(name, item.clone()),
                 (None, Some(inner)) => {
-                    _ = class.insert(name, Item::Value(Value::InlineTable(inner.clone().into_inline_table())));
+                    _ = class
+                        .insert(name, Item::Value(Value::InlineTable(inner.clone().into_inline_table())));
                 }
                 (Some(own), Some(inner)) if name == LAID_OVER => {
                     let Some(own) = own.as_table_like_mut() else { continue };
@@ -121,4 +122,5 @@ macro_rules! files {
     };
 }
 
-const FILES: &[(&str, &str)] = files!["mainline", "libtorrent", "transmission", "aria2", "rqbit", "webtorrent"];
+const FILES: &[(&str, &str)] =
+    files!["mainline", "libtorrent", "transmission", "aria2", "rqbit", "webtorrent"];

@@ -644,6 +644,7 @@ fn what_means_nothing_in_a_model_of_contacts_is_refused() {
         ("hosts.user.profile", "aria2"),
         ("hosts.user.limits", "{ slots = 5 }"),
         ("hosts.user.choker", "libtorrent"),
+        ("hosts.user.region", "north"),
         ("hosts.user.peers", "seeds"),
         ("hosts.user.disk", r#"{ latency = "8 ms" }"#),
         ("hosts.seed.super_seeding", "true"),

@@ -10,6 +10,8 @@ use torrentlab_scenarios::units::Span;
 use torrentlab_scenarios::{Profile, Scenario, Slots, profiles, read};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/profiles.md");
+/// Fields that mean something for some clients alone.
+const OF_SOME: [&str; 2] = ["limits.seeding_quota", "limits.request_timeout"];
 const INTRO: &str = include_str!("profiles.md");
 
 const PLAIN: &str = r#"schema = 1
@@ -132,7 +134,7 @@ fn a_resolved_scenario_has_the_profile_spelled_out() {
 fn profiles_say_the_same_fields_and_each_with_its_source() {
     let fields = |profile: &'static Profile| {
         let fields = profile.settings.iter().map(|setting| setting.field.as_str());
-        fields.filter(|field| *field != "limits.seeding_quota").collect::<Vec<_>>()
+        fields.filter(|field| !OF_SOME.contains(field)).collect::<Vec<_>>()
     };
     let sorted = |profile| {
         let mut fields = fields(profile);
@@ -192,10 +194,11 @@ fn page() -> String {
     let mut out = INTRO.to_owned();
     let names = profiles().iter().map(|profile| format!(" `{}` |", profile.name)).collect::<String>();
     write!(out, "\n## Side by side\n\n| |{names}\n|---|{}\n", "---|".repeat(profiles().len())).unwrap();
-    for setting in &profiles()[0].settings {
-        write!(out, "| `{}` |", setting.field).unwrap();
+    let fields = profiles()[0].settings.iter().map(|setting| setting.field.as_str());
+    for field in fields.chain(OF_SOME) {
+        write!(out, "| `{field}` |").unwrap();
         for profile in profiles() {
-            let same = profile.settings.iter().find(|other| other.field == setting.field);
+            let same = profile.settings.iter().find(|other| other.field == field);
             write!(out, " {} |", same.map_or("", |same| same.value.trim_matches('"'))).unwrap();
         }
         out += "\n";

@@ -1,6 +1,7 @@
 //! From a scenario to the plan of a swarm.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use thiserror::Error;
 use torrentlab_engine::bitfield::Bitfield;
@@ -11,9 +12,9 @@ use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::torrent::{Config, EndgameFrom, Setup, Streams};
 use torrentlab_engine::tracker::server::TrackerConfig;
 use torrentlab_engine::units::{Geometry, InfoHash, PeerId, PieceIndex};
-use torrentlab_scenarios::schema::{self, Behaviour, HostClass, HostDisk, Peers};
+use torrentlab_scenarios::schema::{self, Behaviour, HostClass, HostDisk, Peers, TrackerPolicy};
 use torrentlab_scenarios::units::{Rate, Size, Span};
-use torrentlab_scenarios::{Draw, InitialPieces, Scenario, Stay, Strategy};
+use torrentlab_scenarios::{Draw, InitialPieces, Neighbours, Scenario, Stay, Strategy};
 
 use crate::census::Census;
 use crate::churn::{arrivals, draw};
@@ -22,9 +23,11 @@ use crate::disk::{Disk, DiskConfig};
 use crate::fault::{self, PlannedFault};
 use crate::link::{Links, Tcp};
 use crate::lua::Complaints;
+use crate::matchmaker::{Likeness, Matchmaker};
 use crate::mutant::{Mutant, UnderReporter};
 use crate::plan::{Cast, Class, HostPlan, Plan, SwarmConfig};
 use crate::player::Player;
+use crate::regions::class_regions;
 use crate::registry::{ChokerSetup, PickerSetup, Registry};
 use crate::strategies::Nobody;
 use crate::trace::Detail;
@@ -130,7 +133,10 @@ pub fn build<'s>(
         complaints,
         tcp: tcp(scenario),
         pair_latency: scenario.network.latency,
+        regions: regions(scenario, &plans),
+        between_regions: span(scenario.network.between_regions),
         tracker: tracker(scenario),
+        matchmaker: matchmaker(scenario, &plans),
         tracker_protocol: scenario.tracker.protocol,
         tracker_latency: scenario.tracker.latency,
         detail,
@@ -266,14 +272,42 @@ fn tcp(scenario: &Scenario) -> Tcp {
 
 fn tracker(scenario: &Scenario) -> TrackerConfig {
     let tracker = &scenario.tracker;
+    let neighbours = neighbours(scenario).unwrap_or(0);
     TrackerConfig {
         interval: span(tracker.interval),
         expire_after: tracker.expire_after,
         min_interval: Some(span(tracker.min_interval)),
         default_numwant: tracker.numwant,
-        max_numwant: tracker.numwant_max,
+        max_numwant: tracker.numwant_max.max(neighbours),
         ..TrackerConfig::default()
     }
+}
+
+/// How many neighbours everyone is to have, where the scenario says so.
+fn neighbours(scenario: &Scenario) -> Option<u32> {
+    let hosts: u32 = scenario.class_sizes().values().sum();
+    scenario.tracker.neighbours.map(|neighbours| match neighbours {
+        Neighbours::Number(number) => number,
+        Neighbours::Everyone => hosts.saturating_sub(1),
+    })
+}
+
+/// The region of each host.
+fn regions(scenario: &Scenario, hosts: &[HostPlan]) -> Arc<[u16]> {
+    let regions = class_regions(scenario);
+    hosts.iter().map(|host| regions[usize::from(host.class)]).collect()
+}
+
+/// Whom the tracker brings together, if it does.
+fn matchmaker(scenario: &Scenario, hosts: &[HostPlan]) -> Option<Matchmaker> {
+    let likeness = match scenario.tracker.policy {
+        TrackerPolicy::Random => return None,
+        TrackerPolicy::LocalityAware => Likeness::Region(regions(scenario, hosts)),
+        TrackerPolicy::BandwidthMatching => {
+            Likeness::Uplink(hosts.iter().map(|host| host.links.up.unwrap_or(u64::MAX)).collect())
+        }
+    };
+    Some(Matchmaker::new(likeness, scenario.tracker.outside as usize))
 }
 
 impl Cast for Torrents<'_> {
@@ -350,17 +384,19 @@ impl Torrents<'_> {
         Dice::stream(self.seed, (name, u64::from(index), &purpose)).fill(&mut id[8..]);
         let seeds_only = class.peers == Peers::Seeds;
         let servers = self.scenario.hosts.values().any(|class| class.peers == Peers::Seeds);
+        let neighbours = neighbours(self.scenario);
+        let connections = if neighbours.is_some() { self.hosts.len() } else { limits.connections as usize };
         Config {
-            max_connections: limits.connections as usize,
+            max_connections: connections,
             // Who is only asked dials nobody.
             dial_target: if servers && !seeds_only {
                 0
             } else {
-                limits.dial_target.min(limits.connections) as usize
+                (neighbours.unwrap_or(limits.dial_target) as usize).min(connections)
             },
             half_open: limits.half_open as usize,
             redial: (span(limits.redial), span(limits.redial_max)),
-            numwant: Some(limits.numwant),
+            numwant: Some(neighbours.unwrap_or(limits.numwant)),
             announce_often: class.announce == schema::Announce::MinInterval,
             announce_completed: class.announce_completed,
             limits: Limits {
@@ -375,6 +411,7 @@ impl Torrents<'_> {
             max_requests: limits.max_requests,
             max_queued: limits.reqq,
             snub_timeout: span(limits.snub_timeout),
+            request_timeout: limits.request_timeout.map(span),
             handshake_timeout: span(limits.handshake_timeout),
             idle_timeout: span(limits.peer_timeout),
             keep_alive: span(limits.keep_alive),

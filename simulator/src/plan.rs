@@ -1,6 +1,7 @@
 //! What a swarm consists of before it begins, whatever carries its bytes.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::dice::Dice;
@@ -17,6 +18,7 @@ use crate::disk::Disk;
 use crate::fault::FaultPlan;
 use crate::link::{Links, Tcp};
 use crate::lua::Complaints;
+use crate::matchmaker::Matchmaker;
 use crate::trace::Detail;
 
 /// The port that every host listens on.
@@ -51,8 +53,14 @@ pub struct SwarmConfig {
     pub tcp: Tcp,
     /// Latency between two hosts beyond that of their own links, drawn for each pair.
     pub pair_latency: Draw,
+    /// The region of each host, by position.
+    pub regions: Arc<[u16]>,
+    /// Latency between two hosts of different regions beyond that.
+    pub between_regions: Duration,
     /// How the tracker behaves.
     pub tracker: TrackerConfig,
+    /// Whom it names, if it knows better than to draw them.
+    pub matchmaker: Option<Matchmaker>,
     /// What is spoken with it.
     pub tracker_protocol: TrackerProtocol,
     /// From the arrival of an announce to the departure of its answer.
@@ -65,10 +73,14 @@ impl SwarmConfig {
     /// One-way latency between two hosts beyond that of their own links: the same in both directions and in each run.
     pub fn latency_between(&self, one: u32, other: u32) -> Duration {
         let pair = u64::from(one.min(other)) << 32 | u64::from(one.max(other));
-        match self.pair_latency {
-            Draw::Fixed(span) => Duration::from_nanos(span.as_nanos()),
-            drawn => draw(drawn, &mut Dice::stream(self.seed, ("pair", pair, "latency"))),
-        }
+        let region = |host: u32| self.regions.get(host as usize);
+        let abroad = region(one) != region(other);
+        let between = if abroad { self.between_regions } else { Duration::ZERO };
+        between
+            + match self.pair_latency {
+                Draw::Fixed(span) => Duration::from_nanos(span.as_nanos()),
+                drawn => draw(drawn, &mut Dice::stream(self.seed, ("pair", pair, "latency"))),
+            }
     }
 }
 
@@ -147,6 +159,13 @@ pub fn host_of(ip: IpAddr, hosts: usize) -> Option<u32> {
     ((host as usize) < hosts).then_some(host)
 }
 
+/// The host that listens at `addr`, or listened there before it moved (a host that moves takes the place `hosts` beyond
+/// its last).
+pub fn home_of(addr: SocketAddr, hosts: usize) -> Option<u32> {
+    let hosts = u32::try_from(hosts).ok().filter(|&hosts| hosts > 0)?;
+    host_at(addr, usize::MAX).map(|place| place % hosts)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,5 +181,7 @@ mod tests {
             assert_eq!(host_at(nobody.parse().unwrap(), 5), None, "{nobody}");
         }
         assert_eq!(host_of("10.1.0.1".parse().unwrap(), 5), Some(1), "whatever its port");
+        assert_eq!(home_of(addr_of(3 + 2 * 7), 7), Some(3), "moved twice");
+        assert_eq!(home_of("9.9.9.9:6881".parse().unwrap(), 7), None);
     }
 }

@@ -19,6 +19,7 @@ use crate::content::{Content, RealContent};
 use crate::ledger::Ledger;
 use crate::lua::Complaints;
 use crate::observe::{Sampler, fault_rows, peer_rows, piece_rows, up};
+use crate::regions::cross_region_share;
 use crate::registry::Registry;
 use crate::simulation::Simulation;
 use crate::trace::{Detail, Difference, TraceResult, first_difference};
@@ -268,6 +269,7 @@ impl Job<'_> {
         let pieces = piece_rows(&swarm.ledger());
         let (simulated_s, events, corrupt) = (swarm.now().as_secs_f64(), swarm.events(), swarm.corrupt());
         let classes = class_infos(scenario, &swarm.ledger());
+        let cross_region_share = cross_region_share(scenario, &swarm.ledger());
         let faults = fault_rows(scenario, swarm.faults().plan(), swarm.now());
         let tick = swarm.tick();
         let trace = swarm.finish_trace();
@@ -291,6 +293,7 @@ impl Job<'_> {
                 piece_bytes: u64::from(geometry.piece_len()),
                 pieces: geometry.pieces(),
             },
+            cross_region_share,
             classes,
             ..RunInfo::default()
         };

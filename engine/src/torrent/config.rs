@@ -110,6 +110,9 @@ pub struct Config {
     /// A peer that sends nothing of what it was asked for so long is snubbing us ("over a minute", Cohen 2003), and
     /// a request unanswered for so long is lost.
     pub snub_timeout: Duration,
+    /// A request unanswered for so long is taken back, although its peer answers others (transmission
+    /// `RequestTimeoutSecs`: 25 s). `None`: only once it was passed over.
+    pub request_timeout: Option<Duration>,
     /// How long a handshake may take (libtorrent `handshake_timeout`: 10 s).
     pub handshake_timeout: Duration,
     /// Silence after which a connection is given up. Must exceed the others' keep-alive of two minutes.
@@ -153,6 +156,7 @@ impl Config {
             max_requests: 500,
             max_queued: 500,
             snub_timeout: Duration::from_secs(60),
+            request_timeout: None,
             handshake_timeout: Duration::from_secs(20),
             idle_timeout: Duration::from_secs(180),
             keep_alive: Duration::from_secs(110),

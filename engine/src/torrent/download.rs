@@ -381,12 +381,15 @@ impl Torrent {
             let lost = |asked: &&Asked| asked.at < answered && now.since(asked.at) > patience;
             let lost = peer.asked.iter().take_while(lost).count();
             self.take_back(conn, lost, now, out);
+        } else if let Some(timeout) = self.config.request_timeout {
+            let late = peer.asked.iter().take_while(|asked| now.since(asked.at) > timeout).count();
+            self.take_back(conn, late, now, out);
         }
     }
 
     /// Takes back the first `count` requests.
     fn take_back(&mut self, conn: ConnId, count: usize, now: Instant, out: &mut Outbox) {
-        let Some(peer) = self.peers.get_mut(conn) else { return };
+        let Some(peer) = self.peers.get_mut(conn).filter(|_| count > 0) else { return };
         peer.sent_at = now;
         let kept = peer.asked.split_off(count.min(peer.asked.len()));
         for asked in std::mem::replace(&mut peer.asked, kept) {

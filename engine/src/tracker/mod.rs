@@ -1,6 +1,7 @@
 //! The tracker protocol, both sides, sans-IO.
 
 mod announce;
+pub mod choice;
 pub mod client;
 mod query;
 mod reply;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::dice::Dice;
 use crate::time::{Duration, Instant};
+use crate::tracker::choice::{AtRandom, Choice};
 use crate::tracker::swarm::{Member, Swarm};
 use crate::tracker::{AnnounceEvent, AnnounceReply, AnnounceRequest, Family, SwarmCounts, TrackerFailure};
 use crate::units::InfoHash;
@@ -66,9 +67,10 @@ pub struct TrackerStats {
 }
 
 /// A tracker's state: a member is an address and port, so that nobody can announce in another's name.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Tracker {
     config: TrackerConfig,
+    choice: Box<dyn Choice>,
     swarms: BTreeMap<InfoHash, Swarm>,
     /// When each member is gone unless it announces before.
     expiry: BTreeSet<(Instant, InfoHash, SocketAddr)>,
@@ -76,14 +78,20 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// A tracker without swarms.
-    pub const fn new(config: TrackerConfig) -> Self {
+    /// A tracker without swarms, which names members at random.
+    pub fn new(config: TrackerConfig) -> Self {
         Self {
             config,
+            choice: Box::new(AtRandom),
             swarms: BTreeMap::new(),
             expiry: BTreeSet::new(),
             stats: TrackerStats { regular: 0, started: 0, completed: 0, stopped: 0, refused: 0 },
         }
+    }
+
+    /// The same tracker, which chooses whom it names so.
+    pub fn with_choice(self, choice: Box<dyn Choice>) -> Self {
+        Self { choice, ..self }
     }
 
     /// Announces so far.
@@ -96,7 +104,8 @@ impl Tracker {
         self.swarms.get(info_hash).map(Swarm::counts)
     }
 
-    /// Answers an announce that came from the address `from`. The work is O(log members + numwant log numwant).
+    /// Answers an announce that came from the address `from`. The work is O(log members), and what the choice of peers
+    /// takes: O(numwant log numwant) at random.
     ///
     /// # Errors
     /// [`TrackerFailure::Refused`] where the torrent is not tracked, or there are too many.
@@ -153,7 +162,7 @@ impl Tracker {
         let mut peers = Vec::new();
         if request.event != AnnounceEvent::Stopped {
             let want = request.numwant.unwrap_or(self.config.default_numwant).min(self.config.max_numwant);
-            peers = swarm.sample(seed, families, want as usize, now, dice);
+            peers = self.choice.choose(addr, &swarm.candidates(seed, families, now), want as usize, dice);
             // Port 0 cannot be dialled.
             if swarm.len() < self.config.max_members && addr.port() != 0 {
                 let expires = now + self.config.interval * u64::from(self.config.expire_after) + EXPIRY_SLACK;

@@ -1,12 +1,10 @@
 //! The members of one torrent's swarm, as its tracker knows them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use smallvec::SmallVec;
-
-use crate::dice::Dice;
 use crate::time::Instant;
+use crate::tracker::choice::Candidates;
 use crate::tracker::{Family, SwarmCounts};
 
 /// Seeds stand apart, so that they are not given to each other, and so do the families of addresses.
@@ -80,32 +78,11 @@ impl Swarm {
         Some(member)
     }
 
-    /// Up to `want` members of these families in random order, each set of them as likely as the next (Floyd's
-    /// sampling); the asker is not among the members now. A seed gets leechers only.
-    pub(super) fn sample(
-        &self,
-        for_seed: bool,
-        families: &[Family],
-        want: usize,
-        now: Instant,
-        dice: &mut Dice,
-    ) -> Vec<SocketAddr> {
+    /// Members of these families who may be named to somebody who is no member now. A seed gets leechers only.
+    pub(super) fn candidates(&self, for_seed: bool, families: &[Family], now: Instant) -> Candidates<'_> {
         let kinds: &[bool] = if for_seed { &[false] } else { &[true, false] };
         let groups = kinds.iter().flat_map(|&seed| families.iter().map(move |&family| group(seed, family)));
-        let groups: SmallVec<[&[Member]; 4]> = groups.map(|group| &self.groups[group][..]).collect();
-        let all = groups.iter().map(|group| group.len()).sum::<usize>();
-        let mut chosen = BTreeSet::new();
-        for last in all.saturating_sub(want)..all {
-            let drawn = dice.below(last as u64 + 1) as usize;
-            if !chosen.insert(drawn) {
-                chosen.insert(last);
-            }
-        }
-        let member = |at: usize| nth(&groups, at).expect("below their number");
-        let alive = chosen.into_iter().map(member).filter(|member| member.expires > now);
-        let mut addrs: Vec<_> = alive.map(|member| member.addr).collect();
-        dice.shuffle(&mut addrs);
-        addrs
+        Candidates { groups: groups.map(|group| &self.groups[group][..]).collect(), now }
     }
 
     /// Checks that the indices agree with each other.
@@ -120,15 +97,4 @@ impl Swarm {
             assert_eq!(place.group, group(member.seed, Family::of(addr.ip())), "the group of {addr}");
         }
     }
-}
-
-/// The member at this position in all the groups, one after the other.
-fn nth<'a>(groups: &[&'a [Member]], mut at: usize) -> Option<&'a Member> {
-    for group in groups {
-        match group.get(at) {
-            Some(member) => return Some(member),
-            None => at -= group.len(),
-        }
-    }
-    None
 }

@@ -51,6 +51,9 @@ pub struct RunInfo {
     pub events: u64,
     /// What was shared.
     pub content: ContentInfo,
+    /// The share of all payload that came from another region, where there is more than one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cross_region_share: Option<f64>,
     /// The classes of hosts, in the scenario's order.
     pub classes: Vec<ClassInfo>,
 }
@@ -75,6 +78,7 @@ impl Default for RunInfo {
             simulated_s: 0.0,
             events: 0,
             content: ContentInfo::default(),
+            cross_region_share: None,
             classes: Vec::new(),
         }
     }

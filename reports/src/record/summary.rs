@@ -62,6 +62,10 @@ pub struct Summary {
     pub max_leecher_upload_copies: Option<f64>,
     /// The share of all payload that hosts other than the seeds sent.
     pub leecher_upload_share: Option<f64>,
+    /// The share of all payload that came from a host of another region; absent where there is one region. Duplicates
+    /// count, and so does what came before a window of results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cross_region_share: Option<f64>,
     /// Jain's index over the payload that each eligible host sent: 1 where all sent alike, 1/n where one did.
     pub jain_upload: Option<f64>,
     /// Blocks received, duplicates included.

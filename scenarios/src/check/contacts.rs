@@ -40,6 +40,7 @@ impl Check<'_> {
             ("links", class.links != plain.links),
             ("limits", class.limits != plain.limits),
             ("choker", class.choker != plain.choker),
+            ("region", class.region != plain.region),
             ("peers", class.peers != plain.peers),
             ("disk", class.disk != plain.disk),
             ("super_seeding", class.super_seeding != plain.super_seeding),

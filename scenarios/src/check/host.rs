@@ -78,6 +78,8 @@ impl Check<'_> {
                 "name a strategy, or leave it out",
             )?;
         }
+        let at = format!("{path}.region");
+        self.require(!class.region.is_empty(), &at, "`region` is empty", "name a region, or leave it out")?;
         let seeds = self.scenario.hosts.values().any(|class| class.behaviour == Behaviour::Seed);
         let reachable = class.peers == Peers::Anyone || seeds;
         let hint = "add a class with behaviour = \"seed\"";
@@ -140,6 +142,8 @@ impl Check<'_> {
             ("peer_timeout", limits.peer_timeout),
         ];
         times.iter().try_for_each(|&(field, span)| self.positive(span, &format!("{path}.{field}")))?;
+        let timeout = limits.request_timeout;
+        timeout.map_or(Ok(()), |span| self.positive(span, &format!("{path}.request_timeout")))?;
         let numbers = [
             ("connections", limits.connections),
             ("half_open", limits.half_open),

@@ -7,13 +7,15 @@ mod host;
 mod rules;
 
 use self::rules::{Check, Checked};
-use crate::draw::InitialPieces;
+use crate::draw::{InitialPieces, Neighbours};
 use crate::schema::{Behaviour, Scenario, Until};
 use crate::source::Source;
 use crate::units::{Size, Span};
 
 /// The most hosts of a scenario.
 const MAX_HOSTS: u64 = 1_000_000;
+/// The most hosts of which each is connected to all others: half a million connections.
+const MAX_MESH: u64 = 1_000;
 /// The most pieces, as in the engine's `Geometry`.
 const MAX_PIECES: u64 = 1 << 22;
 /// The longest piece. Real clients stop at 16 to 256 MiB.
@@ -153,6 +155,21 @@ impl Check<'_> {
         }
     }
 
+    /// A mesh of everyone grows with the square of the hosts.
+    fn neighbours(&self) -> Checked {
+        let hosts: u64 = self.scenario.class_sizes().values().map(|&size| u64::from(size)).sum();
+        let path = "tracker.neighbours";
+        match self.scenario.tracker.neighbours {
+            None => Ok(()),
+            Some(Neighbours::Number(number)) => self.at_least_one(number, path),
+            Some(Neighbours::Everyone) => {
+                let message =
+                    format!("a mesh of {hosts} hosts: at most {MAX_MESH} can be connected to everyone");
+                self.require(hosts <= MAX_MESH, path, message, "write a number, such as 35")
+            }
+        }
+    }
+
     fn world(&self) -> Checked {
         let Scenario { tracker, network, record, .. } = self.scenario;
         self.positive(tracker.interval, "tracker.interval")?;
@@ -165,6 +182,7 @@ impl Check<'_> {
         );
         let fits = tracker.numwant <= tracker.numwant_max;
         self.require(fits, "tracker.numwant", message, "lower it, or raise tracker.numwant_max")?;
+        self.neighbours()?;
         self.at_least_one(tracker.expire_after, "tracker.expire_after")?;
         self.draw(&tracker.latency, "tracker.latency")?;
         let fits = (64..=65_535).contains(&network.mss.bytes());

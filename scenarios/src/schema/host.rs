@@ -38,6 +38,10 @@ pub struct HostClass {
     /// [Strategies](strategies.md) has all of them.
     #[serde(default = "tit_for_tat")]
     pub choker: Strategy,
+    /// Where they are: what lies between regions, and what a tracker does about it, is `network.between_regions` and
+    /// `tracker.policy`.
+    #[serde(default = "common")]
+    pub region: String,
     /// Whom they connect to. `"seeds"` makes a client of a client–server system of them: they ask the seeds alone
     /// and upload to nobody.
     #[serde(default)]
@@ -246,6 +250,10 @@ pub struct Limits {
     /// A peer that sends nothing for so long is snubbed: it gets no slot in return, is asked for one block only, and
     /// what it was asked for is asked of others. Cohen 2003: "over a minute".
     pub snub_timeout: Span,
+    /// A request that is not answered for so long is taken back and free for others, although its peer answers others:
+    /// Transmission's `RequestTimeoutSecs`. Without it, only one that its peer has passed over for `snub_timeout` is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_timeout: Option<Span>,
     /// Connections at most. Transmission's `peer-limit-per-torrent`.
     pub connections: u32,
     /// The client dials until it has so many connections (never more than `connections`); the rest is for those who
@@ -299,6 +307,7 @@ impl Default for Limits {
             optimistic: Span::from_secs(30),
             seeding_quota: 20,
             snub_timeout: Span::from_secs(60),
+            request_timeout: None,
             connections: 50,
             dial_target: 30,
             half_open: 8,
@@ -368,6 +377,10 @@ fn rarest_first() -> Strategy {
 
 fn tit_for_tat() -> Strategy {
     Strategy::named("tit-for-tat")
+}
+
+fn common() -> String {
+    "common".to_owned()
 }
 
 fn yes() -> bool {

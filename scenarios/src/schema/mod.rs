@@ -19,7 +19,7 @@ pub use fault::{
     Corrupt, Disk, Fault, FaultKind, RandomFault, RandomFaults, RateChange, Restart, WrongAnswer,
 };
 pub use host::{Announce, Behaviour, EndgameFrom, HostClass, HostDisk, Limits, Links, Peers, Playback};
-pub use world::{Content, Network, Record, Swarm, Tracker, TrackerProtocol};
+pub use world::{Content, Network, Record, Swarm, Tracker, TrackerPolicy, TrackerProtocol};
 
 use crate::units::Span;
 
@@ -215,6 +215,7 @@ mod tests {
             "session = { length = \"10 min\", gap.exponential = \"5 min\" }",
             "leave = { at = \"1 h\", after_copies = 1.5, how = \"vanish\" }",
             "peers = \"seeds\"",
+            "region = \"north\"",
         ];
         for field in fields {
             let text = MINIMAL

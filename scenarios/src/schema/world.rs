@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::draw::Draw;
+use crate::draw::{Draw, Neighbours};
 use crate::units::{Size, Span};
 
 /// What is shared.
@@ -36,6 +36,17 @@ pub struct Tracker {
     pub interval: Span,
     /// How long clients are told to wait before any other announce.
     pub min_interval: Span,
+    /// Whom it names.
+    pub policy: TrackerPolicy,
+    /// With a policy other than `"random"`: so many of those that a host is told of lie outside what the policy prefers,
+    /// drawn at random, and named again as long as they are there. Bindal et al. take 1 of 35.
+    pub outside: u32,
+    /// So many neighbours for everyone, whatever the classes' `limits` say: each is told of so many, dials until it is
+    /// connected to so many, and takes any who dial it. `"everyone"` makes a complete mesh. Without it, clients ask for
+    /// `limits.numwant`, dial up to `limits.dial_target` and refuse beyond `limits.connections`. See
+    /// [who meets whom](topology.md).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub neighbours: Option<Neighbours>,
     /// Peers in an answer when the client does not say how many it wants: "typically defaults to 50 peers", says the
     /// specification at theory.org.
     pub numwant: u32,
@@ -59,6 +70,22 @@ pub enum TrackerProtocol {
     Udp,
 }
 
+/// Whom a tracker names to those who announce. Real trackers are `"random"`; the others know what a real one can only
+/// guess.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrackerPolicy {
+    /// Anyone: "a random list of peers" (Cohen 2003).
+    #[default]
+    Random,
+    /// Those whose uplinks are nearest to the asker's own, by their ratio; ties at random (Bharambe, Herley, Padmanabhan,
+    /// INFOCOM 2006).
+    BandwidthMatching,
+    /// Those of the asker's own region (`hosts.<class>.region`), and no others in their place where these are few ("biased
+    /// neighbor selection": Bindal et al., ICDCS 2006).
+    LocalityAware,
+}
+
 /// What all links have in common: TCP over IPv4 on Ethernet.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -76,6 +103,8 @@ pub struct Network {
     pub head_of_line: bool,
     /// One-way latency between any two hosts on top of what their own links have, drawn for each pair.
     pub latency: Draw,
+    /// The same again between hosts of different regions.
+    pub between_regions: Span,
 }
 
 /// What is written down.
@@ -92,6 +121,9 @@ impl Default for Tracker {
     fn default() -> Self {
         Self {
             protocol: TrackerProtocol::Http,
+            policy: TrackerPolicy::Random,
+            outside: 1,
+            neighbours: None,
             interval: Span::from_secs(30 * 60),
             min_interval: Span::from_secs(60),
             numwant: 50,
@@ -111,6 +143,7 @@ impl Default for Network {
             initial_window: 10,
             head_of_line: true,
             latency: Draw::Fixed(Span::ZERO),
+            between_regions: Span::ZERO,
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 use torrentlab_engine::choker::{
-    BitTyrant, BitTyrantConfig, BlockTitForTat, Everyone, Libtorrent, LibtorrentConfig, PropShare, PropShareConfig,
-    Random, RoundRobin, SeedChoking, Seeding, Standard, StandardConfig,
+    BitTyrant, BitTyrantConfig, BlockTitForTat, Everyone, Libtorrent, LibtorrentConfig, PropShare,
+    PropShareConfig, Random, RoundRobin, SeedChoking, Seeding, Standard, StandardConfig,
 };
 use torrentlab_engine::time::Duration;
 use torrentlab_engine::units::BLOCK_LEN;

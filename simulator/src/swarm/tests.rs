@@ -77,6 +77,9 @@ impl Cast for Pair {
 fn seen(how: Departure) -> Vec<(f64, String)> {
     let seen = Seen::default();
     let config = SwarmConfig {
+        regions: [].into(),
+        between_regions: Duration::ZERO,
+        matchmaker: None,
         seed: 1,
         content: Content::Synthetic(Geometry::new(1 << 20, 1 << 18).unwrap()),
         census: Census::new(4),

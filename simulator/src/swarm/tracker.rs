@@ -18,6 +18,7 @@ use super::{Event, Swarm};
 use crate::churn::draw;
 use crate::fault::{TrackerState, wrong_reply};
 use crate::link::Pool;
+use crate::matchmaker::{Matchmaker, new_tracker};
 use crate::plan::SwarmConfig;
 
 /// Bytes around an announce URL: request line, `Host`, `User-Agent`, and four segments to open and close.
@@ -39,6 +40,7 @@ const SEEDS: usize = 50;
 #[derive(Debug)]
 pub struct TrackerHost {
     config: TrackerConfig,
+    matchmaker: Option<Matchmaker>,
     protocol: TrackerProtocol,
     tracker: Tracker,
     latency: Draw,
@@ -65,8 +67,9 @@ impl TrackerHost {
     pub fn new(config: &SwarmConfig) -> Self {
         let dice = |purpose| Dice::stream(config.seed, ("tracker", 0, purpose));
         Self {
-            tracker: Tracker::new(config.tracker.clone()),
+            tracker: new_tracker(&config.tracker, config.matchmaker.as_ref()),
             config: config.tracker.clone(),
+            matchmaker: config.matchmaker.clone(),
             protocol: config.tracker_protocol,
             latency: config.tracker_latency,
             dice: dice("peers"),
@@ -79,7 +82,7 @@ impl TrackerHost {
 
     /// Forgets all peers.
     pub fn forget(&mut self) {
-        self.tracker = Tracker::new(self.config.clone());
+        self.tracker = new_tracker(&self.config, self.matchmaker.as_ref());
     }
 
     fn answer_wrongly(&self, wrong: WrongAnswer) -> Result<AnnounceReply, TrackerFailure> {

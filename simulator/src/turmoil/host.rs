@@ -10,13 +10,14 @@ use tokio::sync::Notify;
 use torrentlab_engine::dice::Dice;
 use torrentlab_engine::net::{Content, Driver, Manner, Platform, Setup, TrackerServer, Tuning, WrongReply};
 use torrentlab_engine::time::Duration;
-use torrentlab_engine::tracker::server::{Tracker, TrackerConfig};
+use torrentlab_engine::tracker::server::TrackerConfig;
 use torrentlab_scenarios::Draw;
 
 use super::net::Shaped;
 use super::probe::Probe;
 use crate::churn::draw;
 use crate::fault::{TrackerState, wrong_reply};
+use crate::matchmaker::{Matchmaker, new_tracker};
 use crate::plan::PORT;
 
 /// The port that the tracker listens on.
@@ -64,6 +65,7 @@ impl Peer {
 pub async fn track(
     platform: Shaped,
     config: TrackerConfig,
+    matchmaker: Option<Matchmaker>,
     latency: Draw,
     condition: Condition,
     seed: u64,
@@ -71,7 +73,7 @@ pub async fn track(
     let dice = |purpose| Dice::stream(seed, ("tracker", 0, purpose));
     let addr = SocketAddr::new(ANY, TRACKER_PORT);
     let (listener, udp) = (platform.bind(addr).await?, platform.bind_udp(addr).await?);
-    let (tracker, peers) = (Tracker::new(config.clone()), dice("peers"));
+    let (tracker, peers) = (new_tracker(&config, matchmaker.as_ref()), dice("peers"));
     let faulty =
         Faulty { config, latency, condition, latency_dice: dice("latency"), slow_dice: dice("slow") };
     let server = TrackerServer::new(platform, tracker, peers).with_manner(faulty);

@@ -245,7 +245,11 @@ impl<'c> Swarm<'c> {
         self.world.join(host);
         let (platform, tracker) = (self.world.platform(host), config.tracker.clone());
         let (latency, condition, seed) = (config.tracker_latency, self.condition.clone(), config.seed);
-        let software = move || track(platform.clone(), tracker.clone(), latency, condition.clone(), seed);
+        let matchmaker = config.matchmaker.clone();
+        let software = move || {
+            let (tracker, matchmaker) = (tracker.clone(), matchmaker.clone());
+            track(platform.clone(), tracker, matchmaker, latency, condition.clone(), seed)
+        };
         self.sim.host(TRACKER, software);
     }
 
