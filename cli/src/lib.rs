@@ -9,6 +9,7 @@
 mod compare;
 mod cost;
 mod create;
+mod explain;
 mod failure;
 mod get;
 mod lab;

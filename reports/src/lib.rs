@@ -8,6 +8,7 @@ mod aggregate;
 pub mod bound;
 mod claim;
 pub mod compare;
+mod explain;
 mod html;
 pub mod playback;
 pub mod plots;
@@ -20,6 +21,7 @@ pub mod words;
 
 pub use aggregate::{Aggregate, Spread, aggregate};
 pub use claim::{figure_names, judge, judge_runs};
+pub use explain::ExplainWriter;
 pub use report::{ReportError, report, write_report};
 pub use summarise::summarise;
 pub use table::{Line, aggregate_table, summary_lines, summary_table};

@@ -7,6 +7,7 @@ pub mod churn;
 pub mod contact;
 pub mod content;
 pub mod disk;
+pub mod explain;
 pub mod fault;
 pub mod ledger;
 pub mod link;

@@ -130,7 +130,9 @@ impl Params for DeadlineParams {
 pub struct Nobody;
 
 impl Choker for Nobody {
-    fn decide(&mut self, _: &ChokeView<'_>, _: Instant, _: &mut Dice, _: &mut Vec<Slot>) {}
+    fn decide(&mut self, view: &ChokeView<'_>, _: Instant, _: &mut Dice, _: &mut Vec<Slot>) {
+        view.why.remark("serves nobody");
+    }
 
     fn next_decision(&self) -> Instant {
         Instant::NEVER

@@ -6,6 +6,7 @@
 mod availability;
 pub(crate) mod decimal;
 mod error;
+mod explain;
 pub(crate) mod folder;
 mod info;
 mod rows;
@@ -13,6 +14,7 @@ mod summary;
 
 pub use availability::{AvailabilityMap, AvailabilitySampler};
 pub use error::RecordError;
+pub use explain::{Decision, Explanation, Outcome, ReasonRow};
 pub use folder::RunRecord;
 pub use info::{Bar, ClassInfo, ContentInfo, FORMAT, Judgement, RunInfo, Tick, Verdict};
 pub use rows::{Departure, FaultRow, PeerRow, PieceRow, Role, TimelineRow};
