@@ -11,6 +11,7 @@ use torrentlab_scenarios::units::{Percent, Rate, Size};
 
 use super::Nobody;
 use super::late::LateUnchoker;
+use crate::lua::UnchokeParams;
 use crate::registry::{ChokerSetup, Params, Registry};
 
 /// What a BitTyrant first offers where it does not know what it has.
@@ -48,6 +49,9 @@ pub(super) fn register(registry: &mut Registry) {
         let wait = setup.config.rechoke_every.as_nanos() as f64 * params.after;
         let inner = Standard::new(setup.config, setup.now, dice);
         Box::new(LateUnchoker::new(inner, Duration::from_nanos(wait as u64)))
+    });
+    registry.register_choker_with("script", |params: UnchokeParams, setup, dice| {
+        Box::new(params.choker(setup, dice))
     });
     registry.register_choker("nobody", |_, _| Box::new(Nobody));
 }
