@@ -9,6 +9,7 @@ use serde::Deserialize;
 use torrentlab::engine::dice::Dice;
 use torrentlab::engine::picker::{PeerView, Picker, SwarmView};
 use torrentlab::engine::units::PieceIndex;
+use torrentlab::engine::why::Reason;
 use torrentlab::{Lab, Params};
 
 #[derive(Debug, Deserialize)]
@@ -38,6 +39,12 @@ impl Picker for Choices {
         dice: &mut Dice,
         out: &mut Vec<PieceIndex>,
     ) {
+        let copies = |piece| f64::from(view.availability.copies_of(piece));
+        // For `--explain`; it may as well be left out.
+        view.why.remark("of some random pieces the rarest");
+        view.why.smallest_first(|| {
+            view.offered_by(peer).map(|piece| Reason::new(piece, copies(piece), "copies"))
+        });
         let mut offered: Vec<PieceIndex> = view.offered_by(peer).collect();
         for _ in 0..want {
             let drawn = (0..self.of).filter_map(|_| dice.index(offered.len()));

@@ -50,6 +50,14 @@ impl Failure {
         Self { exit: Exit::Usage, error: anyhow::anyhow!("{error}"), hint: None }
     }
 
+    /// What to do where results cannot be written.
+    pub(crate) const ELSEWHERE: &str = "choose another folder with --out";
+
+    /// Results cannot be written.
+    pub(crate) fn unwritable(error: &impl Display) -> Self {
+        Self::failed(anyhow::anyhow!("{error}"), Self::ELSEWHERE)
+    }
+
     /// The same, with where it happened before it.
     pub(crate) fn within(self, place: impl Display) -> Self {
         Self { error: anyhow::anyhow!("{place}: {:#}", self.error), ..self }

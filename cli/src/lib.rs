@@ -11,6 +11,7 @@ mod claims;
 mod compare;
 mod cost;
 mod create;
+mod explain;
 mod failure;
 mod get;
 mod lab;

@@ -1,6 +1,5 @@
 //! The folder that runs leave their results in.
 
-use std::fmt::Display;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
@@ -15,7 +14,6 @@ use crate::Failure;
 
 /// The link to the last run.
 const LATEST: &str = "latest";
-const ELSEWHERE: &str = "choose another folder with --out";
 
 /// `OUT/<scenario>`, with a folder for each seed, and the link `OUT/latest`.
 pub(crate) struct Results {
@@ -35,7 +33,7 @@ impl Results {
         let folder = results.folder();
         fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))
-            .map_err(|error| Failure::failed(error, ELSEWHERE))?;
+            .map_err(|error| Failure::failed(error, Failure::ELSEWHERE))?;
         Ok(results)
     }
 
@@ -52,15 +50,15 @@ impl Results {
     /// Writes a run's record, plots and page.
     pub fn keep(&self, record: &RunRecord) -> Result<(), Failure> {
         let dir = self.of_seed(record.summary.seed);
-        record.write(&dir).map_err(|error| unwritable(&error))?;
-        write_report(record, &dir).map_err(|error| unwritable(&error))?;
+        record.write(&dir).map_err(|error| Failure::unwritable(&error))?;
+        write_report(record, &dir).map_err(|error| Failure::unwritable(&error))?;
         Ok(())
     }
 
     /// Writes what several runs have in common, and the plot over all of them.
     pub fn keep_aggregate(&self, aggregate: &Aggregate, runs: &[CellRun]) -> Result<(), Failure> {
-        aggregate.write(&self.folder()).map_err(|error| unwritable(&error))?;
-        write_runs(aggregate, runs, &self.folder()).map_err(|error| unwritable(&error))?;
+        aggregate.write(&self.folder()).map_err(|error| Failure::unwritable(&error))?;
+        write_runs(aggregate, runs, &self.folder()).map_err(|error| Failure::unwritable(&error))?;
         Ok(())
     }
 
@@ -77,21 +75,17 @@ impl Results {
         };
         make()
             .with_context(|| format!("cannot make the link {}", link.display()))
-            .map_err(|error| Failure::failed(error, ELSEWHERE))
+            .map_err(|error| Failure::failed(error, Failure::ELSEWHERE))
     }
 }
 
 /// The error gives its cause itself.
-fn unwritable(error: &impl Display) -> Failure {
-    Failure::failed(anyhow!("{error}"), ELSEWHERE)
-}
-
 /// Whatever the user keeps in the link's place stays.
 fn check_link(link: &Path) -> Result<(), Failure> {
     match fs::symlink_metadata(link) {
         Ok(found) if !found.is_symlink() => {
             let error = anyhow!("{} is in the way of the link to the last run", link.display());
-            Err(Failure::failed(error, format!("move it, or {ELSEWHERE}")))
+            Err(Failure::failed(error, format!("move it, or {}", Failure::ELSEWHERE)))
         }
         _ => Ok(()),
     }

@@ -21,6 +21,7 @@ use torrentlab_simulator::run::{
 
 use crate::claims::{check_claims, other_cells};
 use crate::cost::Stopwatch;
+use crate::explain::{self, Explanations};
 use crate::print::{data, note};
 use crate::progress::{Progress, Unit};
 use crate::results::Results;
@@ -59,6 +60,10 @@ pub(crate) struct Args {
     /// How many runs go on side by side [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: Option<u32>,
+    /// Write down why this host, such as leecher-17, picks what it picks and unchokes whom it unchokes: a table and a
+    /// text in the run's folder, explain/HOST.csv and .txt; may be repeated
+    #[arg(long, value_name = "HOST")]
+    explain: Vec<String>,
     /// Print the summary as JSON and nothing else
     #[arg(long)]
     json: bool,
@@ -92,6 +97,7 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
     let point = |error: &BuildError| Failure::told(&source.error(&error.field, &error.what, &error.hint));
     check(&scenario, registry).map_err(|error| point(&error))?;
     check_claims(&scenario, &source).map_err(|error| Failure::told(&error))?;
+    explain::check(&scenario, &args.explain)?;
     let content = args.content(&scenario)?;
     if let Some(real) = &content {
         let geometry = real.metainfo.geometry();
@@ -110,7 +116,7 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
         stop: Some(&stop),
         ..RunOptions::default()
     };
-    let job = Job { scenario: &scenario, registry, options, results: &results };
+    let job = Job { scenario: &scenario, registry, options, results: &results, explain: &args.explain };
     let mut ended = Ended::default();
     for (seed, result) in job.run_all(args, &seeds) {
         match result {
@@ -227,6 +233,8 @@ struct Job<'a> {
     registry: &'a Registry,
     options: RunOptions<'a>,
     results: &'a Results,
+    /// The hosts that are asked why they decide as they do.
+    explain: &'a [String],
 }
 
 /// Why a run has no result.
@@ -257,8 +265,19 @@ impl Job<'_> {
 
     /// Runs once and keeps the result, so that an end of the program does not take it along.
     fn run(&self, seed: u64, tell: &mut dyn FnMut(Reached)) -> Result<CellRun, Trouble> {
+        let dir = self.results.of_seed(seed);
+        let asked =
+            (!self.explain.is_empty()).then(|| Explanations::begin(self.scenario, self.explain, &dir));
+        let asked = asked.transpose().map_err(Trouble::Kept)?;
+        let explain = asked.as_ref().map(|asked| &asked.explain);
+        let options = RunOptions { explain, ..self.options.clone() };
         let stopwatch = Stopwatch::start();
-        let outcome = simulate(self.scenario, seed, self.registry, &self.options, tell);
+        let outcome = simulate(self.scenario, seed, self.registry, &options, tell);
+        match asked {
+            Some(asked) => asked.end(outcome.is_ok()).map_err(Trouble::Kept)?,
+            None if outcome.is_ok() => explain::forget(&dir).map_err(Trouble::Kept)?,
+            None => {}
+        }
         let mut outcome = outcome.map_err(Trouble::Run)?;
         let summary = &outcome.record.summary;
         outcome.record.cost = Some(stopwatch.cost(summary.events, summary.blocks));
@@ -329,6 +348,9 @@ impl Ended {
                 plots.display(),
                 page.display()
             ));
+            if !args.explain.is_empty() {
+                note(format_args!("why:    {}", dir.join("explain").display()));
+            }
             if args.runs > 1 {
                 let folder = results.folder();
                 let (table, plots) = (folder.join("aggregate.csv"), folder.join("plots"));

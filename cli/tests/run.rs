@@ -109,6 +109,47 @@ fn every_byte_of_a_run_through_turmoil_is_the_same_in_another_process() {
 }
 
 #[test]
+fn hosts_say_why_and_nothing_else_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |name: &str, seed: &str| dir.path().join(name).join("first-swarm").join(seed);
+    let asked = ["--explain", "leecher-3", "--explain", "seed-0", "--runs", "2"];
+    let told = run(&mut small(&dir.path().join("asked"), &asked), 0);
+    let folder = of("asked", "2").join("explain");
+    assert!(stderr(&told).contains(&format!("why:    {}", folder.display())), "{}", stderr(&told));
+    run(&mut small(&dir.path().join("unasked"), &["--runs", "2"]), 0);
+    for seed in ["1", "2"] {
+        let folder = of("asked", seed).join("explain");
+        let mut names: Vec<_> =
+            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["leecher-3.csv", "leecher-3.txt", "seed-0.csv", "seed-0.txt"]);
+        let table = fs::read_to_string(folder.join("leecher-3.csv")).unwrap();
+        assert!(table.starts_with("decision,t_s,kind,peer,piece,outcome,score,score_of,rank,"), "{table}");
+        assert!(table.contains(",pick,"), "{table}");
+        let text = fs::read_to_string(folder.join("leecher-3.txt")).unwrap();
+        assert!(text.contains("  picks piece"), "{text}");
+        let text = fs::read_to_string(folder.join("seed-0.txt")).unwrap();
+        assert!(!text.contains("picks") && text.contains("  unchokes "), "{text}");
+        fs::remove_dir_all(&folder).unwrap();
+        assert_same_run(&of("asked", seed), &of("unasked", seed));
+    }
+}
+
+#[test]
+fn who_is_not_there_is_not_asked_and_what_was_said_before_does_not_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = fails(&mut small(dir.path(), &["--explain", "leecher-8"]), 2);
+    assert!(text.contains("there is no host `leecher-8`"), "{text}");
+    assert!(text.contains("hint: the hosts are leecher-0 to leecher-7 and seed-0"), "{text}");
+    assert!(!dir.path().join("first-swarm").exists());
+    let said = dir.path().join("first-swarm/1/explain");
+    run(&mut small(dir.path(), &["--explain", "leecher-7"]), 0);
+    assert!(said.join("leecher-7.csv").exists());
+    run(&mut small(dir.path(), &[]), 0);
+    assert!(!said.exists());
+}
+
+#[test]
 fn json_is_all_that_is_printed() {
     let dir = tempfile::tempdir().unwrap();
     for (more, key) in [(&["--json"][..], "completion_s"), (&["--json", "--runs", "2"], "figures")] {

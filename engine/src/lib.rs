@@ -20,4 +20,5 @@ pub mod time;
 pub mod torrent;
 pub mod tracker;
 pub mod units;
+pub mod why;
 pub mod wire;

@@ -20,6 +20,7 @@ use crate::census::Census;
 use crate::churn::{arrivals, draw};
 use crate::content::Content;
 use crate::disk::{Disk, DiskConfig};
+use crate::explain::Explain;
 use crate::fault::{self, PlannedFault};
 use crate::link::{Links, Tcp};
 use crate::lua::Complaints;
@@ -60,6 +61,7 @@ struct Torrents<'s> {
     geometry: Geometry,
     census: Census,
     complaints: Complaints,
+    explain: Option<Explain>,
     /// Faults under which nodes misbehave.
     misbehaviour: Vec<PlannedFault>,
     /// The class of each host and its index there.
@@ -88,7 +90,7 @@ pub fn synthetic(scenario: &Scenario) -> Result<Content, BuildError> {
     Ok(Content::Synthetic(geometry))
 }
 
-/// The swarm that a scenario describes, at its start.
+/// The swarm that a scenario describes, at its start. `explain` says which hosts are asked why they decide as they do.
 ///
 /// # Errors
 /// Where it names what does not exist.
@@ -98,6 +100,7 @@ pub fn build<'s>(
     content: Content,
     seed: u64,
     detail: Detail,
+    explain: Option<&Explain>,
 ) -> Result<Plan<'s>, BuildError> {
     check(scenario, registry)?;
     let geometry = content.geometry();
@@ -113,6 +116,7 @@ pub fn build<'s>(
         geometry,
         census: census.clone(),
         complaints: complaints.clone(),
+        explain: explain.cloned(),
         misbehaviour: faults.misbehaviour(),
         hosts: Vec::new(),
     };
@@ -140,6 +144,7 @@ pub fn build<'s>(
         tracker_protocol: scenario.tracker.protocol,
         tracker_latency: scenario.tracker.latency,
         detail,
+        explain: explain.cloned(),
     };
     let total = geometry.total_len();
     let classes = scenario.hosts.iter().map(|(name, class)| class_of(name, class, total)).collect();
@@ -321,7 +326,7 @@ impl Cast for Torrents<'_> {
     ) -> Box<dyn Node> {
         let (name, class, index) = self.hosts[host as usize];
         let mut dice = Streams::new(self.seed, name, u64::from(index) | u64::from(session) << 32);
-        let choker = self.choker(class, now, &mut dice.choker);
+        let mut choker = self.choker(class, now, &mut dice.choker);
         let player = class.playback.map(|playback| Player::of(self.scenario, &playback));
         let pick = PickerSetup {
             now,
@@ -330,7 +335,10 @@ impl Cast for Torrents<'_> {
             player,
             complaints: self.complaints.clone(),
         };
-        let picker = self.registry.picker(&class.picker, &pick).expect("strategies are checked before");
+        let mut picker = self.registry.picker(&class.picker, &pick).expect("strategies are checked before");
+        if let Some(explain) = &self.explain {
+            (picker, choker) = (explain.picker(host, picker), explain.choker(host, choker));
+        }
         let setup = Setup {
             info_hash: self.info_hash,
             geometry: self.geometry,
@@ -373,7 +381,8 @@ impl Torrents<'_> {
         let link = rate(class.links.up).map(|rate| rate - rate / 20);
         let capacity = [limits.up.bytes_per_s(), link].into_iter().flatten().min();
         let piece_len = self.geometry.piece_len();
-        let setup = ChokerSetup { now, config, seeding_quota, piece_len, capacity };
+        let complaints = self.complaints.clone();
+        let setup = ChokerSetup { now, config, seeding_quota, piece_len, capacity, complaints };
         self.registry.choker(&class.choker, &setup, dice).expect("strategies are checked before")
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use torrentlab_engine::dice::Dice;
 use torrentlab_engine::picker::{PeerView, Picker, SwarmView};
 use torrentlab_engine::units::PieceIndex;
+use torrentlab_engine::why::Reason;
 
 /// Copies of each piece among the hosts present. Clones are the same count.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +60,9 @@ impl Picker for GlobalRarestFirst {
         dice: &mut Dice,
         out: &mut Vec<PieceIndex>,
     ) {
+        let copies =
+            |piece| Reason::new(piece, f64::from(self.census.copies_of(piece)), "copies in the whole swarm");
+        view.why.smallest_first(|| view.offered_by(peer).map(copies));
         let start = out.len();
         out.extend(view.offered_by(peer));
         dice.shuffle(&mut out[start..]);
@@ -72,6 +76,7 @@ mod tests {
     use torrentlab_engine::bitfield::Bitfield;
     use torrentlab_engine::picker::Availability;
     use torrentlab_engine::time::Instant;
+    use torrentlab_engine::why::Why;
 
     use super::*;
 
@@ -90,7 +95,8 @@ mod tests {
         neighbour.insert(PieceIndex(1));
         availability.add_peer(&neighbour);
         let (have, all) = (Bitfield::none(3), Bitfield::all(3));
-        let view = SwarmView { have: &have, availability: &availability, now: Instant::ZERO };
+        let why = Why::default();
+        let view = SwarmView { have: &have, availability: &availability, now: Instant::ZERO, why };
         let peer = PeerView { addr: ([10, 0, 0, 1], 1).into(), has: &all, rate_down: 0 };
         let mut out = Vec::new();
         GlobalRarestFirst::new(census).pick(&view, &peer, 2, &mut dice, &mut out);

@@ -8,6 +8,7 @@ pub mod claim;
 pub mod contact;
 pub mod content;
 pub mod disk;
+pub mod explain;
 pub mod fault;
 pub mod ledger;
 pub mod link;

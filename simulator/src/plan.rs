@@ -15,6 +15,7 @@ use crate::census::Census;
 use crate::churn::draw;
 use crate::content::Content;
 use crate::disk::Disk;
+use crate::explain::Explain;
 use crate::fault::FaultPlan;
 use crate::link::{Links, Tcp};
 use crate::lua::Complaints;
@@ -23,6 +24,9 @@ use crate::trace::Detail;
 
 /// The port that every host listens on.
 pub const PORT: u16 = 6881;
+
+/// Addresses that hosts may have, one after the other: all of 10.0.0.0/8 after the first.
+pub(crate) const MAX_PLACES: usize = (1 << 24) - 1;
 
 /// A swarm at its start.
 pub struct Plan<'c> {
@@ -67,6 +71,8 @@ pub struct SwarmConfig {
     pub tracker_latency: Draw,
     /// What the trace keeps.
     pub detail: Detail,
+    /// Which hosts are asked why they decide as they do, if any are.
+    pub explain: Option<Explain>,
 }
 
 impl SwarmConfig {

@@ -16,6 +16,7 @@ use torrentlab_scenarios::{Draw, InitialPieces, Scenario, Stay};
 use crate::build::{BuildError, build, synthetic};
 use crate::claim::{claims, fits};
 use crate::content::{Content, RealContent};
+use crate::explain::Explain;
 use crate::ledger::Ledger;
 use crate::lua::Complaints;
 use crate::observe::{Sampler, fault_rows, peer_rows, piece_rows, up};
@@ -57,6 +58,8 @@ pub struct RunOptions<'a> {
     pub content: Option<&'a RealContent>,
     /// What the trace keeps beside its hash.
     pub detail: Detail,
+    /// Which hosts are asked why they decide as they do.
+    pub explain: Option<&'a Explain>,
     /// Checks the swarm's invariants at each sample.
     pub check_invariants: bool,
     /// Set by whoever does not want the run any more: it then ends soon, without an outcome.
@@ -203,7 +206,7 @@ fn run_bare(
         None => synthetic(scenario)?,
     };
     let geometry = content.geometry();
-    let plan = |content| build(scenario, registry, content, seed, options.detail.clone());
+    let plan = |content| build(scenario, registry, content, seed, options.detail.clone(), options.explain);
     if let Some(model) = scenario.contacts {
         check_contacts(options)?;
         let plan = plan(content)?;

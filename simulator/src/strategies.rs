@@ -13,7 +13,7 @@ use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_scenarios::units::Span;
 
 use crate::census::GlobalRarestFirst;
-use crate::lua::ScriptParams;
+use crate::lua::PickParams;
 use crate::registry::{NoParams, Params, Registry};
 
 pub(crate) fn register(registry: &mut Registry) {
@@ -29,7 +29,7 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.register_picker_with("streaming", |params: StreamingParams, setup| {
         Box::new(params.picker(setup.geometry.pieces()))
     });
-    registry.register_picker_with("script", |params: ScriptParams, setup| {
+    registry.register_picker_with("script", |params: PickParams, setup| {
         Box::new(params.picker(setup.complaints.clone()))
     });
     registry.register_picker_with("deadline", |params: DeadlineParams, setup| {
@@ -130,7 +130,9 @@ impl Params for DeadlineParams {
 pub struct Nobody;
 
 impl Choker for Nobody {
-    fn decide(&mut self, _: &ChokeView<'_>, _: Instant, _: &mut Dice, _: &mut Vec<Slot>) {}
+    fn decide(&mut self, view: &ChokeView<'_>, _: Instant, _: &mut Dice, _: &mut Vec<Slot>) {
+        view.why.remark("serves nobody");
+    }
 
     fn next_decision(&self) -> Instant {
         Instant::NEVER

@@ -90,7 +90,7 @@ fn polluted(spoils: Option<Spoils>, seed: u64) -> (bool, Vec<u64>) {
     let told = Told::default();
     let (scenario, registry) = (scenario(1, "seed"), registry(&told));
     let content = synthetic(&scenario).unwrap();
-    let mut swarm = Swarm::new(build(&scenario, &registry, content, seed, Detail::Hash).unwrap());
+    let mut swarm = Swarm::new(build(&scenario, &registry, content, seed, Detail::Hash, None).unwrap());
     let [bad] = hosts_of(&swarm, &scenario, "bad")[..] else { panic!("one polluter") };
     let leechers = hosts_of(&swarm, &scenario, "leecher");
     let pollution = spoils.map(|spoils| Pollution::new(spoils, Dice::stream(seed, ("bad", 0, "pollution"))));
@@ -131,7 +131,7 @@ fn last_with<N: Node + 'static>(
     change(&mut scenario);
     registry.register_node("bad", move |setup, now| Box::new(node(setup, now)));
     let content = synthetic(&scenario).unwrap();
-    let mut swarm = Swarm::new(build(&scenario, &registry, content, seed, Detail::Hash).unwrap());
+    let mut swarm = Swarm::new(build(&scenario, &registry, content, seed, Detail::Hash, None).unwrap());
     let leechers = hosts_of(&swarm, &scenario, "leecher");
     let last = finish(&mut swarm, &leechers).into_iter().max().expect("there are leechers");
     assert_eq!(told.count(|event| matches!(event, Event::Banned(_) | Event::HashFailed(_))), 0);

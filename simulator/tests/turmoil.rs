@@ -19,6 +19,7 @@ const BYTES: RunOptions<'_> = RunOptions {
     backend: Backend::Turmoil,
     content: None,
     detail: Detail::Hash,
+    explain: None,
     check_invariants: true,
     stop: None,
 };

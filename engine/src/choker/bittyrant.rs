@@ -20,6 +20,7 @@ use super::{ChokeEvent, ChokePeer, ChokeView, Choker, Slot, StandardConfig, seed
 use crate::dice::Dice;
 use crate::time::{Duration, Instant};
 use crate::units::ConnId;
+use crate::why::Reason;
 
 /// δ: u_p rises by 20%.
 const RISE: (u64, u64) = (6, 5);
@@ -106,7 +107,7 @@ impl BitTyrant {
         dice.shuffle(&mut ranked);
         ranked.sort_by(|(a, x), (b, y)| deal.holds(b).cmp(&deal.holds(a)).then_with(|| x.compare(y)));
         let start = out.len();
-        for (peer, Estimate { up, .. }) in ranked {
+        for &(peer, Estimate { up, .. }) in &ranked {
             // The first is served even if the capacity is less than it takes.
             if up > left && out.len() > start {
                 break;
@@ -115,6 +116,15 @@ impl BitTyrant {
             left = left.saturating_sub(up);
         }
         self.spare = left;
+        let served = out.len() - start;
+        deal.view.why.say(|| {
+            let reason = |(nth, (peer, estimate)): (usize, &(&ChokePeer, Estimate))| {
+                let reason = deal.note_held(peer, estimate.reason(peer));
+                if nth < served { reason } else { reason.with_note("the capacity is spent on others") }
+            };
+            ranked.iter().enumerate().map(reason)
+        });
+        deal.say_barred();
     }
 }
 
@@ -146,6 +156,12 @@ impl Estimate {
                 self.up = scale(self.up, FALL).max(LEAST);
             }
         }
+    }
+
+    /// d / u, as a reason.
+    fn reason(&self, peer: &ChokePeer) -> Reason<ConnId> {
+        let gain = self.down as f64 / self.up.max(1) as f64;
+        Reason::new(peer.conn, gain, "bytes expected from it for each byte to it")
     }
 
     /// The higher d / u first.

@@ -14,6 +14,7 @@ use super::{ChokeEvent, ChokePeer, ChokeView, Choker, Slot, StandardConfig, leec
 use crate::dice::Dice;
 use crate::time::Instant;
 use crate::units::{BLOCK_LEN, ConnId};
+use crate::why::Reason;
 
 /// Mainline's choker among those alone that owe us no more than a threshold; while seeding, mainline's.
 ///
@@ -85,6 +86,15 @@ impl Choker for BlockTitForTat {
             let deal = Deal::new(&worthy, now, round, &self.rounds);
             leeching::deal(&deal, &mut self.rotation, dice, out);
             self.rounds.note(&worthy, &out[start..]);
+            view.why.smallest_first(|| {
+                let debtors =
+                    self.debtors.iter().filter(|conn| view.peer(**conn).is_some_and(|peer| peer.interested));
+                debtors.map(|&conn| {
+                    let owed = self.owed.get(&conn).copied().unwrap_or_default();
+                    Reason::new(conn, owed as f64, "bytes that it owes")
+                        .with_note("owes more than the threshold")
+                })
+            });
         }
     }
 

@@ -3,9 +3,10 @@
 use super::deal::Deal;
 use super::rotation::Rotation;
 use super::rounds::Rounds;
-use super::{ChokeEvent, ChokeView, Choker, Slot, StandardConfig};
+use super::{ChokeEvent, ChokePeer, ChokeView, Choker, Slot, StandardConfig};
 use crate::dice::Dice;
 use crate::time::Instant;
+use crate::why::Reason;
 
 /// At each rechoke the slots go to interested peers at random; in between, free ones do. None is optimistic.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ impl Choker for Random {
         let round = self.rounds.begin(view, now);
         let deal = Deal::new(view, now, round, &self.rounds);
         let mut peers: Vec<_> = view.peers.iter().filter(|peer| deal.may_serve(peer)).collect();
+        view.why.remark("at random at each rechoke; in between all keep theirs");
         dice.shuffle(&mut peers);
         peers.sort_by_key(|peer| !deal.holds(peer));
         out.extend(peers.into_iter().take(deal.slots).map(|peer| Slot::regular(peer.conn)));
@@ -67,7 +69,15 @@ impl Choker for RoundRobin {
         let in_line = || self.rotation.iter().filter_map(|conn| view.peer(conn));
         let held = in_line().filter(|peer| deal.holds(peer));
         let next = in_line().filter(|peer| deal.may_serve(peer) && !deal.holds(peer));
-        out.extend(held.chain(next).take(deal.slots).map(|peer| Slot::regular(peer.conn)));
+        let line = held.chain(next);
+        view.why.say(|| {
+            let place = |(place, peer): (usize, &ChokePeer)| {
+                deal.note_held(peer, Reason::new(peer.conn, place as f64, "before it in line"))
+            };
+            line.clone().enumerate().map(place)
+        });
+        deal.say_barred();
+        out.extend(line.take(deal.slots).map(|peer| Slot::regular(peer.conn)));
         self.rounds.note(view, &out[start..]);
     }
 

@@ -7,11 +7,11 @@
 //! every `unchoke_interval`, and within a second of a slot being given back.
 
 use super::quota::Order;
-use super::rounds::slots_by_rate;
 use super::{ChokeEvent, ChokePeer, ChokeView, Choker, SeedChoking, Slot, Slots};
 use crate::dice::Dice;
 use crate::time::{Duration, Instant};
 use crate::units::ConnId;
+use crate::why::Reason;
 
 /// libtorrent looks at its timers once a second.
 const TICK: Duration = Duration::from_secs(1);
@@ -53,10 +53,7 @@ impl Libtorrent {
     /// A choker that first deals all slots within the first second, and free ones at once.
     pub fn new(config: LibtorrentConfig, now: Instant, dice: &mut Dice) -> Self {
         let began = now + Duration::from_nanos(dice.below(TICK.as_nanos()));
-        let slots = match config.slots {
-            Slots::Fixed(slots) => slots,
-            Slots::ByRate => 1,
-        };
+        let slots = config.slots.at_first();
         let config = LibtorrentConfig {
             rechoke_every: config.rechoke_every.max(TICK),
             optimistic_every: config.optimistic_every.max(TICK),
@@ -79,24 +76,40 @@ impl Libtorrent {
         self.began + TICK * (ticks + 1)
     }
 
-    /// Those who hold a slot and want it.
-    fn holders(view: &ChokeView<'_>) -> Vec<Slot> {
-        let holders = view.peers.iter().filter(|peer| peer.unchoked && peer.interested);
-        holders.map(|peer| slot(peer.conn, peer.optimistic)).collect()
+    /// Those who hold a slot and want it keep it.
+    fn hold(&self, view: &ChokeView<'_>, now: Instant) -> Vec<Slot> {
+        let interested = |unchoked| {
+            let peers = view.peers.iter();
+            peers.filter(move |peer: &&ChokePeer| peer.interested && peer.unchoked == unchoked)
+        };
+        view.why.say(|| {
+            let reason = |note| move |peer| self.order.reason(peer, view, now).with_note(note);
+            let held = interested(true).map(reason("keeps it until the next round"));
+            held.chain(interested(false).map(reason("waits for the next round, or for a free slot")))
+        });
+        interested(true).map(|peer| slot(peer.conn, peer.optimistic)).collect()
+    }
+
+    /// How long a peer has waited for an optimistic slot, as a reason.
+    fn turn(&self, conn: ConnId, now: Instant) -> Reason<ConnId> {
+        let last = self.order.optimistic_at(conn);
+        let waited = now.since(last.unwrap_or(Instant::ZERO)).as_secs_f64();
+        let note = if last.is_none() { "had none yet" } else { "" };
+        Reason::new(conn, waited, "s since its last optimistic slot").with_note(note)
     }
 
     /// Deals the regular slots; who has an optimistic one keeps it, or has earned a regular one.
     fn deal_regular(&mut self, view: &ChokeView<'_>, now: Instant, dice: &mut Dice) -> Vec<Slot> {
         self.next_round = now + self.config.rechoke_every;
-        if self.config.slots == Slots::ByRate {
-            self.slots = slots_by_rate(view);
-        }
+        self.slots = self.config.slots.count(view);
         let mut ranked: Vec<_> = view.peers.iter().filter(|peer| peer.interested).collect();
         let optimistic = ranked.iter().filter(|peer| peer.optimistic).count();
         let regular =
             self.slots.saturating_sub(if optimistic > 0 { optimistic } else { self.config.optimistic });
         dice.shuffle(&mut ranked);
         ranked.sort_by_key(|peer| self.order.rank(peer, view, now));
+        view.why.remark("the first get all slots, and which of them get the regular ones is chance");
+        view.why.say(|| ranked.iter().map(|peer| self.order.reason(peer, view, now)));
         // `unchoke_sort` finds the best for all slots and leaves these in no order (`std::nth_element`); the regular
         // slots go to the first of them. So an optimistic slot often becomes a regular one, and slots do go round.
         let best = ranked.len().min(self.slots);
@@ -130,6 +143,7 @@ impl Libtorrent {
         let mut waiting: Vec<_> = view.peers.iter().filter(waits).map(|peer| peer.conn).collect();
         dice.shuffle(&mut waiting);
         waiting.sort_by_key(|conn| self.order.optimistic_at(*conn));
+        view.why.say(|| waiting.iter().map(|&conn| self.turn(conn, now)));
         for conn in waiting.into_iter().take(self.config.optimistic) {
             dealt.push(slot(conn, true));
         }
@@ -142,7 +156,7 @@ impl Libtorrent {
 impl Choker for Libtorrent {
     fn decide(&mut self, view: &ChokeView<'_>, now: Instant, dice: &mut Dice, out: &mut Vec<Slot>) {
         let mut dealt =
-            if now >= self.next_round { self.deal_regular(view, now, dice) } else { Self::holders(view) };
+            if now >= self.next_round { self.deal_regular(view, now, dice) } else { self.hold(view, now) };
         if now >= self.next_turn {
             self.deal_optimistic(view, now, dice, &mut dealt);
         }

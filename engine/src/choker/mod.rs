@@ -17,10 +17,12 @@ mod standard;
 mod tests;
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use crate::dice::Dice;
 use crate::time::Instant;
 use crate::units::ConnId;
+use crate::why::Why;
 
 pub use bittyrant::{BitTyrant, BitTyrantConfig};
 pub use block_tit_for_tat::BlockTitForTat;
@@ -34,7 +36,8 @@ pub use standard::{Seeding, Standard};
 
 /// A policy over upload slots.
 pub trait Choker: fmt::Debug + Send {
-    /// Adds to `out` everyone who is to be unchoked from now on; everyone else is choked.
+    /// Adds to `out` everyone who is to be unchoked from now on; everyone else is choked. A choker that wants to be
+    /// understood tells [`ChokeView::why`].
     fn decide(&mut self, view: &ChokeView<'_>, now: Instant, dice: &mut Dice, out: &mut Vec<Slot>);
 
     /// When [`Choker::decide`] is due next. The engine also calls it when [`Choker::on_event`] says so.
@@ -122,6 +125,8 @@ pub struct ChokeView<'a> {
     pub rate_up: u64,
     /// The limit on what we send in all, in payload bytes a second.
     pub limit_up: Option<u64>,
+    /// Where the choker says why it unchokes whom, if anybody asks.
+    pub why: Why<'a, ConnId>,
 }
 
 impl<'a> ChokeView<'a> {
@@ -136,6 +141,8 @@ impl<'a> ChokeView<'a> {
 pub struct ChokePeer {
     /// Who.
     pub conn: ConnId,
+    /// The other end, as the socket has it.
+    pub addr: SocketAddr,
     /// Whether it wants what we have.
     pub interested: bool,
     /// Whether we want what it has.

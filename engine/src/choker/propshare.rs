@@ -14,6 +14,7 @@ use super::{ChokeEvent, ChokePeer, ChokeView, Choker, Slot, StandardConfig, seed
 use crate::dice::Dice;
 use crate::time::Instant;
 use crate::units::{BLOCK_LEN, ConnId};
+use crate::why::Reason;
 
 const MILLION: u64 = 1_000_000;
 
@@ -41,7 +42,16 @@ pub struct PropShare {
     /// What peers had sent at the last round.
     received: BTreeMap<ConnId, u64>,
     /// The shares of this round.
-    shares: BTreeMap<ConnId, Option<u64>>,
+    shares: BTreeMap<ConnId, Share>,
+}
+
+/// What a peer gets in a round.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    /// What it sent in the last round.
+    bid: u64,
+    /// Payload bytes a second; `None` where there is no end of them.
+    cap: Option<u64>,
 }
 
 impl PropShare {
@@ -79,21 +89,31 @@ impl PropShare {
         let for_bids = capacity.map(|capacity| part(capacity, MILLION - self.reserve_ppm(), MILLION));
         let round_ms = self.rounds.config.rechoke_every.as_nanos() / 1_000_000;
         let least = u64::from(BLOCK_LEN) * 1000 / round_ms.max(1);
-        let share = |bid: u64| for_bids.map(|for_bids| part(for_bids, bid, all));
-        let shares = bids.into_iter().map(|(peer, bid)| (peer.conn, share(bid)));
-        self.shares = shares.filter(|(_, share)| share.is_none_or(|share| share >= least)).collect();
+        let cap = |bid: u64| for_bids.map(|for_bids| part(for_bids, bid, all));
+        let shares = bids.into_iter().map(|(peer, bid)| (peer.conn, Share { bid, cap: cap(bid) }));
+        self.shares = shares.filter(|(_, share)| share.cap.is_none_or(|cap| cap >= least)).collect();
     }
 
     fn deal(&mut self, deal: &Deal<'_>, out: &mut Vec<Slot>) {
         let start = out.len();
         let wants = |conn: &ConnId| deal.view.peer(*conn).is_some_and(|peer| peer.interested);
         let shares = self.shares.iter().filter(|(conn, _)| wants(conn));
-        out.extend(shares.map(|(conn, share)| Slot::regular(*conn).capped(*share)));
+        deal.view.why.largest_first(|| {
+            let shares = shares.clone();
+            shares
+                .map(|(&conn, share)| Reason::new(conn, share.bid as f64, "bytes from it in the last round"))
+        });
+        out.extend(shares.map(|(conn, share)| Slot::regular(*conn).capped(share.cap)));
         // An optimistic slot is for somebody new.
         let regular = out.len();
         let in_turn = if self.shares.is_empty() { deal.slots } else { deal.optimistic };
         let slots = regular - start + in_turn;
         Deal { slots, ..*deal }.fill_in_turn(&mut self.rotation, start, out);
+        deal.say_turns(
+            &self.rotation,
+            |conn| self.shares.contains_key(&conn),
+            |_| "has no share in this round",
+        );
         let reserve = self.capacity(deal.view).map(|capacity| self.reserve(capacity) / in_turn.max(1) as u64);
         out[regular..].iter_mut().for_each(|slot| slot.cap = reserve);
     }

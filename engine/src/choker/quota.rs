@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::{ChokeEvent, ChokePeer, ChokeView, Slot};
 use crate::time::{Duration, Instant};
 use crate::units::ConnId;
+use crate::why::Reason;
 
 /// For how long a slot is not taken away, whatever was sent.
 const SHORTEST_TURN: Duration = Duration::from_secs(60);
@@ -73,14 +74,39 @@ impl Order {
         let memory = self.memory(peer.conn);
         let received = peer.received - memory.round_received;
         let sent = if peer.unchoked { peer.sent - memory.round_sent } else { 0 };
-        let served = peer.sent.saturating_sub(memory.sent_before) > self.quota
-            && now.since(memory.unchoked_at) > SHORTEST_TURN;
         let (score, served, sent) = match self.by {
-            SeedChoking::RoundRobin => (0, peer.unchoked && served, sent),
+            SeedChoking::RoundRobin => (0, peer.unchoked && self.was_served(peer, now), sent),
             SeedChoking::FastestUpload => (0, false, sent),
             SeedChoking::AntiLeech => (from_the_middle(peer, view), false, 0),
         };
         (Reverse(received), Reverse(score), served, Reverse(sent), memory.unchoked_at)
+    }
+
+    /// What of its rank tells a peer from most others.
+    pub(super) fn reason(&self, peer: &ChokePeer, view: &ChokeView<'_>, now: Instant) -> Reason<ConnId> {
+        let memory = self.memory(peer.conn);
+        let received = peer.received - memory.round_received;
+        let sent = if peer.unchoked { peer.sent - memory.round_sent } else { 0 };
+        let new = |score: u64, meaning| Reason::new(peer.conn, score as f64, meaning);
+        if received > 0 {
+            new(received, "bytes from it since the last round")
+        } else if self.by == SeedChoking::AntiLeech {
+            new(from_the_middle(peer, view), "thousandths from the middle of its download to an end")
+        } else if self.by == SeedChoking::RoundRobin && peer.unchoked && self.was_served(peer, now) {
+            new(sent, "bytes to it since the last round").with_note("was sent its quota")
+        } else if sent > 0 {
+            new(sent, "bytes to it since the last round")
+        } else {
+            let waited = now.since(memory.unchoked_at).as_secs_f64();
+            Reason::new(peer.conn, waited, "s since it got its last slot")
+        }
+    }
+
+    /// Whether the peer was sent its quota, and had its slot long enough.
+    fn was_served(&self, peer: &ChokePeer, now: Instant) -> bool {
+        let memory = self.memory(peer.conn);
+        peer.sent.saturating_sub(memory.sent_before) > self.quota
+            && now.since(memory.unchoked_at) > SHORTEST_TURN
     }
 
     /// When the peer last got an optimistic slot.

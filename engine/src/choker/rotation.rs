@@ -10,7 +10,7 @@ pub(super) struct Rotation(Vec<ConnId>);
 
 impl Rotation {
     /// The peers, next one first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = ConnId> + '_ {
+    pub(super) fn iter(&self) -> impl Iterator<Item = ConnId> + Clone + '_ {
         self.0.iter().copied()
     }
 

@@ -17,6 +17,25 @@ pub enum Slots {
     ByRate,
 }
 
+impl Slots {
+    /// How many slots there are now.
+    pub fn count(self, view: &ChokeView<'_>) -> usize {
+        let Self::ByRate = self else { return self.at_first() };
+        let mut rates: Vec<_> = view.peers.iter().map(|peer| peer.rate_up).collect();
+        rates.sort_unstable_by(|a, b| b.cmp(a));
+        let thresholds = (1024..).step_by(2048);
+        1 + rates.iter().zip(thresholds).take_while(|&(&rate, threshold)| rate >= threshold).count()
+    }
+
+    /// How many slots there are before anything was sent.
+    pub const fn at_first(self) -> usize {
+        match self {
+            Self::Fixed(slots) => slots,
+            Self::ByRate => 1,
+        }
+    }
+}
+
 /// The constants of a choker that deals slots in rounds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StandardConfig {
@@ -63,10 +82,7 @@ impl Rounds {
     pub(super) fn new(config: StandardConfig, now: Instant, dice: &mut Dice) -> Self {
         let rechoke_every = config.rechoke_every.max(SHORTEST_ROUND);
         let phase = Duration::from_nanos(dice.below(rechoke_every.as_nanos()));
-        let slots = match config.slots {
-            Slots::Fixed(slots) => slots,
-            Slots::ByRate => 1,
-        };
+        let slots = config.slots.at_first();
         Self {
             config: StandardConfig { rechoke_every, ..config },
             next: now + phase,
@@ -90,9 +106,7 @@ impl Rounds {
         }
         let period = self.config.rechoke_every;
         self.next += period * (1 + now.since(self.next).as_nanos() / period.as_nanos());
-        if self.config.slots == Slots::ByRate {
-            self.slots = slots_by_rate(view);
-        }
+        self.slots = self.config.slots.count(view);
         self.began = now;
         self.round += 1;
         Some(self.round)
@@ -122,12 +136,4 @@ impl Rounds {
             ChokeEvent::Joined(_) | ChokeEvent::BlockReceived(_) | ChokeEvent::BlockSent(_) => false,
         }
     }
-}
-
-/// See [`Slots::ByRate`].
-pub(super) fn slots_by_rate(view: &ChokeView<'_>) -> usize {
-    let mut rates: Vec<_> = view.peers.iter().map(|peer| peer.rate_up).collect();
-    rates.sort_unstable_by(|a, b| b.cmp(a));
-    let thresholds = (1024..).step_by(2048);
-    1 + rates.iter().zip(thresholds).take_while(|&(&rate, threshold)| rate >= threshold).count()
 }

@@ -63,7 +63,8 @@ impl Choker for Standard {
             None => seeding::deal(&deal, &mut self.rotation, out),
             Some(order) => {
                 let rank = |peer: &ChokePeer| order.rank(peer, view, now);
-                deal.by_merit(&mut self.rotation, dice, rank, out);
+                let reason = |peer: &ChokePeer| order.reason(peer, view, now);
+                deal.by_merit(&mut self.rotation, dice, rank, reason, out);
             }
         }
         if let Some(order) = &mut self.order {

@@ -4,6 +4,7 @@ mod control;
 mod propshare;
 mod seeding;
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -11,8 +12,23 @@ use proptest::prelude::*;
 use super::*;
 use crate::time::Duration;
 use crate::units::ConnSlots;
+use crate::why::Reasons;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// Every choker says of all that it chooses among why they have a slot or none; whoever has none for another reason than
+/// that others come before it, is told which.
+fn assert_explained(view: &ChokeView<'_>, reasons: &Reasons<ConnId>, slots: &[Slot]) {
+    let Reasons { candidates, remark } = reasons;
+    if candidates.is_empty() && !remark.is_empty() {
+        return;
+    }
+    for peer in view.peers {
+        let slot = slots.iter().any(|slot| slot.conn == peer.conn);
+        let said: Vec<_> = candidates.iter().filter(|reason| reason.of == peer.conn).collect();
+        assert!(!said.is_empty() || !(slot || peer.interested), "nothing is said of {peer:?}");
+    }
+}
 
 /// A choker among peers whose rates and wishes the test sets; time goes on second by second.
 struct Swarm {
@@ -91,6 +107,7 @@ impl Swarm {
         let conn = self.conns.open();
         self.peers.push(ChokePeer {
             conn,
+            addr: ([10, 0, 0, 1], 6881).into(),
             interested: false,
             interesting: true,
             unchoked: false,
@@ -139,6 +156,7 @@ impl Swarm {
     }
 
     fn decide(&mut self) {
+        let reasons = RefCell::default();
         let view = ChokeView {
             peers: &self.peers,
             seeding: self.seeding,
@@ -146,9 +164,11 @@ impl Swarm {
             piece_len: 1 << 18,
             rate_up: 0,
             limit_up: None,
+            why: Why::asked(&reasons),
         };
         let mut slots = Vec::new();
         self.choker.decide(&view, self.now, &mut self.dice, &mut slots);
+        assert_explained(&view, &reasons.borrow(), &slots);
         let distinct: BTreeSet<_> = slots.iter().map(|slot| slot.conn).collect();
         assert_eq!(distinct.len(), slots.len(), "two slots for one peer: {slots:?}");
         for ((peer, changes), cap) in self.peers.iter_mut().zip(&mut self.changes).zip(&mut self.caps) {

@@ -6,6 +6,7 @@ use crate::bitfield::Bitfield;
 use crate::dice::Dice;
 use crate::time::{Duration, Instant};
 use crate::units::PieceIndex;
+use crate::why::Reason;
 
 /// Earliest deadline first among the pieces that are played soon, rarest first among all others.
 ///
@@ -55,6 +56,18 @@ impl Deadline {
     }
 }
 
+impl Deadline {
+    /// How soon a piece is played, as a reason.
+    fn urgency(&self, piece: PieceIndex, now: Instant) -> Reason<PieceIndex> {
+        let Some((playing, since)) = self.playing else {
+            return Reason::new(piece, piece.get() as f64, "pieces from the beginning, for the buffer");
+        };
+        let ahead = piece.get().saturating_sub(playing as usize) as f64;
+        let played_s = now.since(since).as_secs_f64();
+        Reason::new(piece, ahead * self.piece_time.as_secs_f64() - played_s, "s until it is played")
+    }
+}
+
 impl Picker for Deadline {
     fn pick(
         &mut self,
@@ -68,6 +81,11 @@ impl Picker for Deadline {
         let end = self.urgent_end(view.now);
         let (mut urgent, later) = rarest_first_apart(view, peer, dice, |piece| piece < PieceIndex(end));
         urgent.sort_unstable();
+        view.why.say(|| {
+            let is_urgent = |&piece: &PieceIndex| self.urgency(piece, view.now);
+            let is_later = |&piece: &PieceIndex| view.copies(piece, "copies, not urgent");
+            urgent.iter().map(is_urgent).chain(later.iter().map(is_later))
+        });
         out.extend(urgent.into_iter().chain(later).take(want));
     }
 }

@@ -15,6 +15,7 @@ use crate::bitfield::Bitfield;
 use crate::dice::Dice;
 use crate::time::Instant;
 use crate::units::PieceIndex;
+use crate::why::{Reason, Why};
 
 pub use availability::Availability;
 pub use deadline::Deadline;
@@ -28,7 +29,8 @@ pub use streaming::{Inside, Streaming};
 /// blocks, and runs the endgame; the picker says which pieces to *begin*.
 pub trait Picker: fmt::Debug + Send {
     /// Adds up to `want` pieces to begin with this peer to `out`, best first: each must be open (missing and not
-    /// begun) and the peer must have it; others are passed over. Called once a refill, not once a block.
+    /// begun) and the peer must have it; others are passed over. Called once a refill, not once a block. A picker that
+    /// wants to be understood tells [`SwarmView::why`].
     fn pick(
         &mut self,
         view: &SwarmView<'_>,
@@ -74,6 +76,8 @@ pub struct SwarmView<'a> {
     pub availability: &'a Availability,
     /// The time.
     pub now: Instant,
+    /// Where the picker says why it picks what it picks, if anybody asks.
+    pub why: Why<'a, PieceIndex>,
 }
 
 /// A peer with no more pieces than this has its pieces gone through one by one, rather than the open ones.
@@ -87,6 +91,16 @@ impl PeerView<'_> {
 }
 
 impl<'a> SwarmView<'a> {
+    /// The same view, whose picker is not asked why: for a picker that uses another.
+    fn unasked(&self) -> Self {
+        Self { why: Why::default(), ..*self }
+    }
+
+    /// How many copies a piece has, as a reason.
+    fn copies(&self, piece: PieceIndex, meaning: &'static str) -> Reason<PieceIndex> {
+        Reason::new(piece, f64::from(self.availability.copies_of(piece)), meaning)
+    }
+
     /// The open pieces that the peer has, in order of index. Looks at every 64 pieces once.
     pub fn offered_by(self, peer: &PeerView<'a>) -> impl Iterator<Item = PieceIndex> + use<'a> {
         peer.has.minus(self.have).filter(move |&piece| self.availability.is_open(piece))
@@ -95,7 +109,10 @@ impl<'a> SwarmView<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
+    use crate::why::Reasons;
 
     /// What a picture shows: see [`check`].
     struct Picture {
@@ -144,12 +161,39 @@ mod tests {
         }
 
         fn pick(&self, picker: &mut dyn Picker, want: usize, dice: &mut Dice) -> Vec<PieceIndex> {
-            let view = SwarmView { have: &self.have, availability: &self.availability, now: Instant::ZERO };
+            let reasons = RefCell::default();
+            let why = Why::asked(&reasons);
+            let view =
+                SwarmView { have: &self.have, availability: &self.availability, now: Instant::ZERO, why };
             let addr = SocketAddr::from(([10, 0, 0, 1], 6881));
             let peer = PeerView { addr, has: &self.peer, rate_down: 0 };
             let mut out = Vec::new();
             picker.pick(&view, &peer, want, dice, &mut out);
+            assert_explained(&view, &peer, &reasons.borrow(), &out);
             out
+        }
+    }
+
+    /// Every picker says of all pieces that it chooses among what it went by, or else that this was chance; and it does
+    /// choose in the order that it says.
+    fn assert_explained(
+        view: &SwarmView<'_>,
+        peer: &PeerView<'_>,
+        reasons: &Reasons<PieceIndex>,
+        picked: &[PieceIndex],
+    ) {
+        let Reasons { candidates, remark } = reasons;
+        if candidates.is_empty() && !remark.is_empty() {
+            return;
+        }
+        let mut said: Vec<_> = candidates.iter().map(|reason| reason.of).collect();
+        said.sort_unstable();
+        assert_eq!(said, view.offered_by(peer).collect::<Vec<_>>(), "each candidate is said once");
+        if remark.is_empty() {
+            for (piece, next) in picked.iter().zip(candidates) {
+                let reason = candidates.iter().find(|reason| reason.of == *piece).expect("all are said");
+                assert!(reason.equals(next), "{piece} is picked where {next:?} is said to be next");
+            }
         }
     }
 

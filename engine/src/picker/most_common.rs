@@ -20,6 +20,7 @@ impl Picker for MostCommonFirst {
         dice: &mut Dice,
         out: &mut Vec<PieceIndex>,
     ) {
+        view.why.largest_first(|| view.offered_by(peer).map(|piece| view.copies(piece, "copies")));
         let start = out.len();
         out.extend(view.offered_by(peer));
         dice.shuffle(&mut out[start..]);

@@ -21,6 +21,7 @@ impl Picker for Random {
         dice: &mut Dice,
         out: &mut Vec<PieceIndex>,
     ) {
+        view.why.remark("at random");
         let start = out.len();
         if peer.offers_few() {
             out.extend(view.offered_by(peer));

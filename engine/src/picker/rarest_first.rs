@@ -31,8 +31,11 @@ impl Picker for RarestFirst {
     ) {
         let start = out.len();
         if view.have.count() < self.random_first {
-            Random.pick(view, peer, want, dice, out);
-        } else if peer.offers_few() {
+            view.why.remark("at random, since fewer than `random_first` pieces are had");
+            return Random.pick(&view.unasked(), peer, want, dice, out);
+        }
+        view.why.smallest_first(|| view.offered_by(peer).map(|piece| view.copies(piece, "copies")));
+        if peer.offers_few() {
             out.extend(view.offered_by(peer));
             dice.shuffle(&mut out[start..]);
             // The sort sees nothing but the copies, so that what was shuffled stays so among equals.

@@ -3,6 +3,7 @@
 use super::{PeerView, Picker, SwarmView};
 use crate::dice::Dice;
 use crate::units::PieceIndex;
+use crate::why::Reason;
 
 /// The open pieces that the peer has, in the order of the content: for streaming, and as the control of what rarest
 /// first is good for.
@@ -18,6 +19,8 @@ impl Picker for Sequential {
         _dice: &mut Dice,
         out: &mut Vec<PieceIndex>,
     ) {
+        let place = |piece: PieceIndex| Reason::new(piece, piece.get() as f64, "pieces from the beginning");
+        view.why.say(|| view.offered_by(peer).map(place));
         out.extend(view.offered_by(peer).take(want));
     }
 }

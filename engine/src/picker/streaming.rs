@@ -3,6 +3,7 @@
 use super::{PeerView, Picker, RarestFirst, SwarmView};
 use crate::dice::Dice;
 use crate::units::PieceIndex;
+use crate::why::Reason;
 
 /// A window over the next missing pieces, and all others behind it. A piece is taken from the window with probability
 /// [`p`](Streaming::p), else from behind it; from the other where one of them offers nothing.
@@ -51,6 +52,17 @@ impl Picker for Streaming {
         if self.inside == Inside::InOrder {
             inside.sort_unstable();
         }
+        view.why.remark("of the window with probability `p`, else from behind it");
+        view.why.say(|| {
+            let in_window = |&piece: &PieceIndex| match self.inside {
+                Inside::InOrder => {
+                    Reason::new(piece, piece.get() as f64, "pieces from the beginning, in the window")
+                }
+                Inside::RarestFirst => view.copies(piece, "copies, in the window"),
+            };
+            let is_behind = |&piece: &PieceIndex| view.copies(piece, "copies, behind the window");
+            inside.iter().map(in_window).chain(behind.iter().map(is_behind))
+        });
         let (mut inside, mut behind) = (inside.into_iter(), behind.into_iter());
         for _ in 0..want {
             let first = dice.unit() < self.p;
@@ -73,7 +85,7 @@ pub(super) fn rarest_first_apart(
     is_urgent: impl Fn(PieceIndex) -> bool,
 ) -> (Vec<PieceIndex>, Vec<PieceIndex>) {
     let mut ranked = Vec::new();
-    RarestFirst { random_first: 0 }.pick(view, peer, usize::MAX, dice, &mut ranked);
+    RarestFirst { random_first: 0 }.pick(&view.unasked(), peer, usize::MAX, dice, &mut ranked);
     ranked.into_iter().partition(|&piece| is_urgent(piece))
 }
 

@@ -226,6 +226,7 @@ impl Peer {
     pub fn choke_view(&self, now: Instant) -> ChokePeer {
         ChokePeer {
             conn: self.conn,
+            addr: self.addr,
             interested: self.interested,
             interesting: self.am_interested,
             unchoked: !self.am_choking,

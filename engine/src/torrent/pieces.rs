@@ -10,6 +10,7 @@ use crate::dice::Dice;
 use crate::picker::{Availability, SwarmView};
 use crate::time::Instant;
 use crate::units::{BLOCK_LEN, Block, ConnId, Geometry, PieceIndex};
+use crate::why::Why;
 
 /// Failed downloads of one piece that are remembered; beyond that the oldest is forgotten.
 const MAX_FAILURES: usize = 8;
@@ -94,7 +95,7 @@ impl Pieces {
     }
 
     pub fn view(&self, now: Instant) -> SwarmView<'_> {
-        SwarmView { have: &self.have, availability: &self.availability, now }
+        SwarmView { have: &self.have, availability: &self.availability, now, why: Why::default() }
     }
 
     /// Bytes that are not there and checked.

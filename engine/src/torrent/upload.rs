@@ -6,6 +6,7 @@ use crate::choker::{ChokeEvent, ChokePeer, ChokeView, Slot};
 use crate::node::{Disconnect, Limits, Outbox, Output};
 use crate::time::Instant;
 use crate::units::{Block, ConnId};
+use crate::why::Why;
 use crate::wire::Message;
 
 /// The longest block that is served; longer requests break the protocol ("larger than 2^17 ... close", mainline).
@@ -182,6 +183,7 @@ impl Torrent {
             piece_len: self.pieces.geometry.piece_len(),
             rate_up: peers.iter().map(|peer| peer.rate_up).sum(),
             limit_up: self.limits.up,
+            why: Why::default(),
         };
         let mut slots = Vec::new();
         self.choker.decide(&view, now, &mut self.dice.choker, &mut slots);

@@ -23,6 +23,7 @@ use torrentlab_engine::dice::Dice;
 use torrentlab_engine::picker::{Availability, Change, PeerView, Picker, SwarmView};
 use torrentlab_engine::time::Instant;
 use torrentlab_engine::units::{Block, ConnId, ConnSlots, Geometry, PieceIndex};
+use torrentlab_engine::why::Why;
 use torrentlab_reports::record::Tick;
 use torrentlab_scenarios::Scenario;
 use torrentlab_scenarios::schema::{Behaviour, Contacts, HostClass};
@@ -120,7 +121,7 @@ impl Swarm {
             turns: stream("turns"),
             conn: ConnSlots::default().open(),
             ledger: Ledger::new(geometry, config.census.clone()),
-            trace: Trace::new(config.detail),
+            trace: Trace::new(config.detail.clone()),
             attendance: Attendance::new(config.seed, classes),
             faults: Faults::default(),
             now: Instant::ZERO,
@@ -136,7 +137,10 @@ impl Swarm {
                 player: class.playback.map(|playback| Player::of(scenario, &playback)),
                 complaints: config.complaints.clone(),
             };
-            let picker = registry.picker(&class.picker, &setup).expect("strategies are checked before");
+            let mut picker = registry.picker(&class.picker, &setup).expect("strategies are checked before");
+            if let Some(explain) = &config.explain {
+                picker = explain.picker(swarm.hosts.len() as u32, picker);
+            }
             let dice = |purpose| Dice::stream(config.seed, (name, u64::from(plan.index), purpose));
             swarm.add(plan.clone(), class.behaviour, picker, [dice("picker"), dice("contacts")]);
         }
@@ -219,7 +223,8 @@ impl Swarm {
             return None;
         }
         let Host { have, picker, picks, .. } = &mut self.hosts[to as usize];
-        let view = SwarmView { have, availability: &self.availability, now: self.now };
+        let why = Why::default();
+        let view = SwarmView { have, availability: &self.availability, now: self.now, why };
         let peer = PeerView { addr: addr_of(from), has: &offered, rate_down: 0 };
         let mut picked = Vec::with_capacity(1);
         picker.pick(&view, &peer, 1, picks, &mut picked);

@@ -11,6 +11,7 @@ use torrentlab_scenarios::units::{Percent, Rate, Size};
 
 use super::Nobody;
 use super::late::LateUnchoker;
+use crate::lua::UnchokeParams;
 use crate::registry::{ChokerSetup, Params, Registry};
 
 /// What a BitTyrant first offers where it does not know what it has.
@@ -50,6 +51,9 @@ pub(super) fn register(registry: &mut Registry) {
         Box::new(LateUnchoker::new(inner, Duration::from_nanos(wait as u64)))
     });
     registry.register_choker("everyone", |_, _| Box::new(Everyone));
+    registry.register_choker_with("script", |params: UnchokeParams, setup, dice| {
+        Box::new(params.choker(setup, dice))
+    });
     registry.register_choker("nobody", |_, _| Box::new(Nobody));
 }
 

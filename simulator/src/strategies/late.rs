@@ -61,7 +61,9 @@ impl<C: Choker> Choker for LateUnchoker<C> {
             }
         }
         self.closed = now < self.opens && !view.seeding;
-        if !self.closed {
+        if self.closed {
+            view.why.remark("nobody is served in the first part of the period");
+        } else {
             out.extend(&self.dealt);
         }
     }
@@ -92,6 +94,7 @@ impl<C: Choker> Choker for LateUnchoker<C> {
 #[cfg(test)]
 mod tests {
     use torrentlab_engine::units::ConnSlots;
+    use torrentlab_engine::why::Why;
 
     use super::*;
 
@@ -123,7 +126,8 @@ mod tests {
             if choker.next_decision() <= now {
                 let peers = [peer(conn, served)];
                 let (pieces, piece_len, rate_up, limit_up) = (1, 1, 0, None);
-                let view = ChokeView { peers: &peers, seeding, pieces, piece_len, rate_up, limit_up };
+                let why = Why::default();
+                let view = ChokeView { peers: &peers, seeding, pieces, piece_len, rate_up, limit_up, why };
                 let mut out = Vec::new();
                 choker.decide(&view, now, &mut dice, &mut out);
                 served = !out.is_empty();
@@ -136,6 +140,7 @@ mod tests {
     fn peer(conn: ConnId, unchoked: bool) -> ChokePeer {
         ChokePeer {
             conn,
+            addr: ([10, 0, 0, 1], 6881).into(),
             interested: true,
             interesting: true,
             unchoked,

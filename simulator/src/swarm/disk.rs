@@ -370,7 +370,7 @@ mod tests {
         let sets = ["content.size=4 MiB", "hosts.leecher.count=10", "hosts.leecher.disk={latency=\"2ms\"}"];
         let scenario = load("first-swarm", &sets.map(str::to_owned)).unwrap().scenario;
         let registry = Registry::default();
-        let plan = build(&scenario, &registry, synthetic(&scenario).unwrap(), 1, Detail::Hash).unwrap();
+        let plan = build(&scenario, &registry, synthetic(&scenario).unwrap(), 1, Detail::Hash, None).unwrap();
         let mut swarm = Swarm::new(plan);
         let leechers: Vec<u32> =
             (0..11).filter(|&host| !swarm.hosts[host as usize].storage.have().is_full()).collect();

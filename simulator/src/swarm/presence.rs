@@ -12,10 +12,7 @@ use crate::attendance::Due;
 use crate::content::Storage;
 use crate::ledger::Fact;
 use crate::link::End;
-use crate::plan::{Class, addr_of, host_at};
-
-/// Addresses that hosts may have, one after the other: all of 10.0.0.0/8 after the first.
-const MAX_PLACES: usize = (1 << 24) - 1;
+use crate::plan::{Class, MAX_PLACES, addr_of, host_at};
 
 impl Swarm<'_> {
     pub(super) fn class(&self, host: u32) -> &Class {

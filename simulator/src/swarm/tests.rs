@@ -90,6 +90,7 @@ fn seen(how: Departure) -> Vec<(f64, String)> {
         tracker_protocol: TrackerProtocol::Http,
         tracker_latency: Draw::Fixed(Span::ZERO),
         detail: Detail::Hash,
+        explain: None,
     };
     let class = |leave_at| Class {
         name: format!("{leave_at:?}"),

@@ -1,7 +1,4 @@
-//! Pickers written in Lua.
-//!
-//! Lua, and not a language in Rust: the same loop over 256 pieces took 6 µs a call in Lua 5.4 and 90 to 110 µs in rhai
-//! 1.27, on one machine in one run.
+//! What a script may do, and what becomes of one that tries more.
 //!
 //! A script has `math` without its random numbers, `table`, `ipairs` and what is listed in `docs/reference/strategies.md`,
 //! and nothing else: no file, no clock, no other module, and nothing whose order or value differs from run to run
@@ -13,11 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
 use serde::Deserialize;
-use torrentlab_engine::dice::Dice;
-use torrentlab_engine::picker::{PeerView, Picker, SwarmView};
-use torrentlab_engine::units::PieceIndex;
-
-use crate::registry::Params;
+use torrentlab_engine::why::Reason;
 
 /// Bytes that the state of a host may hold.
 const MAX_MEMORY: usize = 16 << 20;
@@ -42,119 +35,95 @@ impl Complaints {
     }
 }
 
-/// The parameters of `script`: the loader puts the text of the file there.
+/// The parameters of a script: the loader puts the text of the file there.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ScriptParams {
+pub(super) struct Source {
     file: String,
     text: String,
 }
 
-impl Params for ScriptParams {
-    fn check(&self) -> Result<(), String> {
-        self.load().map(drop)
-    }
-}
-
-impl ScriptParams {
-    /// A state in which the script has run, and its function.
-    fn load(&self) -> Result<(Lua, Function), String> {
+impl Source {
+    /// A state in which the script has run, and its function `name`, which takes `arguments`.
+    pub fn load(&self, name: &str, arguments: &str) -> Result<Loaded, String> {
         let told = |error: mlua::Error| words(&self.file, &error);
         let lua = Lua::new_with(StdLib::MATH | StdLib::TABLE, LuaOptions::default()).map_err(told)?;
         confine(&lua).map_err(told)?;
         limit(&lua).map_err(told)?;
         lua.load(&self.text).set_name(format!("={}", self.file)).exec().map_err(told)?;
-        let pick: Value = lua.globals().get("pick").map_err(told)?;
-        let Value::Function(pick) = pick else {
-            return Err(format!("{}: there is no function `pick(pieces, copies, want, swarm)`", self.file));
+        let function: Value = lua.globals().get(name).map_err(told)?;
+        let Value::Function(function) = function else {
+            return Err(format!("{}: there is no function `{name}({arguments})`", self.file));
         };
-        Ok((lua, pick))
-    }
-
-    /// A picker for one host.
-    pub fn picker(self, complaints: Complaints) -> Script {
-        let (lua, pick) = self.load().expect("the script was checked");
-        Script { file: self.file, lua, pick, complaints, failed: false }
+        Ok(Loaded { file: self.file.clone(), lua, function, has_failed: false })
     }
 }
 
-/// A picker that asks a script.
-pub struct Script {
+/// The script of one host, which has run.
+pub(super) struct Loaded {
     file: String,
-    lua: Lua,
-    pick: Function,
-    complaints: Complaints,
-    failed: bool,
+    pub lua: Lua,
+    pub function: Function,
+    pub has_failed: bool,
 }
 
-impl fmt::Debug for Script {
+impl fmt::Debug for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Script").field("file", &self.file).finish_non_exhaustive()
     }
 }
 
-impl Script {
-    fn ask(
-        &self,
-        view: &SwarmView<'_>,
-        peer: &PeerView<'_>,
-        want: usize,
-        dice: &mut Dice,
-    ) -> Result<Vec<PieceIndex>, String> {
-        let told = |error: mlua::Error| words(&self.file, &error);
-        let offered: Vec<PieceIndex> = view.offered_by(peer).collect();
-        let pieces: Vec<u32> = offered.iter().map(|piece| piece.get() as u32).collect();
-        let copies: Vec<u32> = offered.iter().map(|&piece| view.availability.copies_of(piece)).collect();
-        let swarm = self.lua.create_table().map_err(told)?;
-        let set = |name: &str, value: f64| swarm.set(name, value).map_err(told);
-        set("pieces", f64::from(view.have.len()))?;
-        set("have", f64::from(view.have.count()))?;
-        set("now_s", view.now.as_secs_f64())?;
-        set("rate_down", peer.rate_down as f64)?;
-        limit(&self.lua).map_err(told)?;
-        let picked: Vec<u32> = self
-            .lua
-            .scope(|scope| {
-                let mut throw = |sides: u64| if sides == 0 { 0 } else { dice.below(sides) + 1 };
-                swarm.set("dice", scope.create_function_mut(move |_, sides: u64| Ok(throw(sides)))?)?;
-                self.pick.call((pieces, copies, want, &swarm))
-            })
-            .map_err(told)?;
-        let mut out: Vec<PieceIndex> = Vec::new();
-        for piece in picked.into_iter().map(PieceIndex) {
-            if offered.binary_search(&piece).is_err() {
-                let what = "which is not among `pieces`";
-                return Err(format!("{}: `pick` gave piece {piece}, {what}", self.file));
-            }
-            if !out.contains(&piece) {
-                out.push(piece);
+impl Loaded {
+    /// Asks the script, which gets a new allowance; what it may not do is an error in words. `ask` is not called any
+    /// more once it failed: the run is about to end.
+    pub fn ask<T>(
+        &mut self,
+        complaints: &Complaints,
+        ask: impl FnOnce(&Self) -> Result<T, Refusal>,
+    ) -> Option<T> {
+        if self.has_failed {
+            return None;
+        }
+        match limit(&self.lua).map_err(Refusal::from).and_then(|()| ask(self)) {
+            Ok(answer) => Some(answer),
+            Err(refusal) => {
+                self.has_failed = true;
+                complaints.file(match refusal {
+                    Refusal::Lua(error) => words(&self.file, &error),
+                    Refusal::Answer(what) => format!("{}: {what}", self.file),
+                });
+                None
             }
         }
-        out.truncate(want);
-        Ok(out)
     }
 }
 
-impl Picker for Script {
-    fn pick(
-        &mut self,
-        view: &SwarmView<'_>,
-        peer: &PeerView<'_>,
-        want: usize,
-        dice: &mut Dice,
-        out: &mut Vec<PieceIndex>,
-    ) {
-        if self.failed {
-            return;
-        }
-        match self.ask(view, peer, want, dice) {
-            Ok(picked) => out.extend(picked),
-            Err(what) => {
-                self.failed = true;
-                self.complaints.file(what);
-            }
-        }
+/// Why the answer of a script does not do.
+pub(super) enum Refusal {
+    /// Lua says so.
+    Lua(mlua::Error),
+    /// It answers what it was not asked.
+    Answer(String),
+}
+
+impl From<mlua::Error> for Refusal {
+    fn from(error: mlua::Error) -> Self {
+        Self::Lua(error)
     }
+}
+
+/// The reasons in the second value that a script returned: a table from candidates to scores, the largest first. What is
+/// no number there is no reason, and no failure: nobody may have asked.
+pub(super) fn scores<T, K: mlua::IntoLua>(
+    scores: &Value,
+    candidates: impl IntoIterator<Item = (T, K)>,
+) -> Vec<Reason<T>> {
+    let Value::Table(scores) = scores else { return Vec::new() };
+    let reason = |(of, key)| {
+        let score: f64 = scores.raw_get(key).ok()?;
+        score.is_finite().then_some(Reason::new(of, score, "by the script"))
+    };
+    candidates.into_iter().filter_map(reason).collect()
 }
 
 /// Takes away what a script must not have.
