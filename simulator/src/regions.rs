@@ -32,6 +32,7 @@ pub fn cross_region_share(scenario: &Scenario, ledger: &Ledger) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use torrentlab_engine::bitfield::Bitfield;
+    use torrentlab_engine::units::Geometry;
 
     use super::*;
     use crate::census::Census;
@@ -51,7 +52,7 @@ mod tests {
 
     #[test]
     fn what_crossed_is_what_came_from_another_region_whatever_the_class() {
-        let mut ledger = Ledger::new(1, Census::new(1));
+        let mut ledger = Ledger::new(Geometry::new(1, 1).expect("a shape"), Census::new(1));
         (0..3).for_each(|class| ledger.open(class, &Bitfield::none(1), false));
         let tie = |(peer, payload)| Tie { peer, payload, ..Tie::default() };
         ledger.hosts[0].ties = [(1, 30), (2, 10)].map(tie).to_vec();
@@ -63,7 +64,7 @@ mod tests {
         assert_eq!(share(["east", "east", "west"]), Some(0.2));
         assert_eq!(share(["a", "b", "c"]), Some(1.0));
         assert_eq!(share(["same", "same", "same"]), None);
-        let nothing = Ledger::new(1, Census::new(1));
+        let nothing = Ledger::new(Geometry::new(1, 1).expect("a shape"), Census::new(1));
         assert_eq!(cross_region_share(&scenario(["a", "b", "c"]), &nothing), None);
     }
 }
