@@ -309,7 +309,7 @@ mod tests {
         let sets = ["hosts.leecher.count=10", "content.size=1 MiB"].map(str::to_owned);
         let scenario = load("first-swarm", &sets).expect("a scenario").scenario;
         let (content, registry) = (synthetic(&scenario).expect("content"), Registry::default());
-        let plan = build(&scenario, &registry, content, 1, Detail::Hash).expect("a plan");
+        let plan = build(&scenario, &registry, content, 1, Detail::Hash, None).expect("a plan");
         let (pieces, census) = (plan.config.content.geometry().pieces(), plan.config.census.clone());
         let (mut swarm, mut sampler) = (Swarm::new(plan), Sampler::new(&scenario, pieces));
         for nth in 0..12 {
