@@ -14,7 +14,7 @@ pub(crate) fn in_words(figure: &str) -> String {
     common.or_else(others).unwrap_or_else(|| figure.to_owned())
 }
 
-const FIGURES: [(&str, &str); 48] = [
+const FIGURES: [(&str, &str); 44] = [
     ("completed", "hosts that finished"),
     ("completed_share", "share that finished"),
     ("unfinished", "hosts that did not finish"),
@@ -48,19 +48,15 @@ const FIGURES: [(&str, &str); 48] = [
     ("departed_share_p50", "from hosts gone, median (share)"),
     ("seed_first_copy_unique", "seeds' first copy, new (share)"),
     ("seed_duplicate_share", "sent by seeds again (share)"),
-    ("rare_pieces_pace", "pace of the rarest pieces"),
-    ("rare_pieces_r2", "pace of the rarest pieces (R²)"),
-    ("doubling_s", "hosts with a piece double in (s)"),
-    ("doubling_r2", "hosts with a piece double in (R²)"),
     ("interest_p50", "mutual interest, median (share)"),
     ("interest_steady_p50", "mutual interest later, median (share)"),
     ("health_deviation_max", "distributed copies, off by at most"),
+    ("class_order", "classes in order of uplinks (share)"),
     ("startup_p50_s", "playback begins, median (s)"),
     ("stalls_mean", "stalls of a viewer, mean"),
     ("stalled_mean_s", "stood still, mean (s)"),
     ("late_share_mean", "pieces too late, mean (share)"),
-    ("leechers_slope_per_s", "leechers, growth (per s)"),
-    ("leechers_slope_r2", "leechers, growth (R²)"),
+    ("download_by_little_s", "download time by Little's law (s)"),
     ("simulated_s", "simulated (s)"),
     ("events", "events"),
 ];

@@ -421,6 +421,8 @@ fn class_infos(scenario: &Scenario, ledger: &Ledger) -> Vec<ClassInfo> {
         let given = ledger.unchoking.range((giver, 0)..=(giver, u16::MAX));
         given.map(|(&(_, taker), time)| (names[usize::from(taker)].clone(), time.as_secs_f64())).collect()
     };
+    // A class may have no hosts.
+    let clustering = |class: u16| ledger.clustering.get(usize::from(class)).copied().unwrap_or_default();
     let info = |(index, (name, class)): (u16, (&String, &HostClass))| ClassInfo {
         name: name.clone(),
         hosts: sizes.get(name.as_str()).copied().unwrap_or(0),
@@ -444,8 +446,8 @@ fn class_infos(scenario: &Scenario, ledger: &Ledger) -> Vec<ClassInfo> {
         presence: presence(class),
         turnover: turnover(class),
         unchoking_s: unchoking_s(index),
-        clustering_own_s: ledger.clustering[usize::from(index)].own.as_secs_f64(),
-        clustering_proportional_s: ledger.clustering[usize::from(index)].proportional_s,
+        clustering_own_s: clustering(index).own.as_secs_f64(),
+        clustering_proportional_s: clustering(index).proportional_s,
     };
     (0u16..).zip(&scenario.hosts).map(info).collect()
 }

@@ -96,6 +96,16 @@ fn copies_are_what_a_recount_finds_however_hosts_come_and_go() {
 }
 
 #[test]
+fn a_class_may_have_no_hosts() {
+    for class in ["seed", "leecher"] {
+        let none = format!("hosts.{class}.count=0");
+        let Outcome { record, .. } =
+            outcome("first-swarm", &[&none, "allow_missing_pieces=true", "time_cap=1 min"]);
+        assert_eq!((record.summary.completed, record.info.classes.len()), (0, 2), "{class}");
+    }
+}
+
+#[test]
 fn a_seed_sends_less_twice_where_it_shows_its_pieces_one_by_one_and_all_of_it_where_nobody_chooses() {
     let unique = |set: &str| {
         let summary = outcome("first-swarm", &[set]).record.summary;
