@@ -469,10 +469,4 @@ fn a_claim_about_what_is_not_there_is_refused() {
     );
     let told_fit = told("[fit.x]\ncolumn = \"speed\"\n");
     assert!(told_fit.contains("there is no column `speed`") && told_fit.contains("leechers"), "{told_fit}");
-    let told_cell =
-        told(&claim.replace("speed", "completed\"\ncontrol = [\"hosts.lecher.count=1\"]\nsays = \""));
-    assert!(
-        told_cell.contains("there is no class `lecher`") && told_cell.contains("did you mean"),
-        "{told_cell}"
-    );
 }

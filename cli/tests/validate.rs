@@ -54,10 +54,12 @@ fn what_holds_of_anything_fails() {
 }
 
 #[test]
-fn what_is_refuted_fails_and_stays_in_the_table_with_its_cause() {
+fn what_is_refuted_fails_unless_its_cause_is_known_and_stays_in_the_table() {
     let dir = tempfile::tempdir().unwrap();
-    let claims = finished("in = \"..0.5\"\ncause = \"Nobody is missing.\"");
-    let told = stdout(&run(&mut validate(dir.path(), &claims, &[]), 1));
+    let claims = |cause: &str| finished(&format!("in = \"..0.5\"\n{cause}"));
+    let told = stdout(&run(&mut validate(dir.path(), &claims(""), &[]), 1));
+    assert!(told.contains("refuted"), "{told}");
+    let told = stdout(&run(&mut validate(dir.path(), &claims("cause = \"Nobody is missing.\""), &[]), 0));
     assert!(told.contains("refuted") && told.contains("Nobody is"), "{told}");
 }
 
@@ -88,6 +90,14 @@ fn a_scenario_without_claims_is_told_how_to_state_one() {
     let dir = tempfile::tempdir().unwrap();
     let told = stderr(&run(&mut validate(dir.path(), "", &[]), 2));
     assert!(told.contains("there are no claims") && told.contains("[[claim]]"), "{told}");
+}
+
+#[test]
+fn settings_that_make_no_scenario_are_told_with_their_claim() {
+    let dir = tempfile::tempdir().unwrap();
+    let claims = finished("in = \"1\"\ncontrol = [\"hosts.lecher.count=1\"]");
+    let told = stderr(&run(&mut validate(dir.path(), &claims, &[]), 2));
+    assert!(told.contains("the claim F1 about completed_share") && told.contains("did you mean"), "{told}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use toml_edit::de::Deserializer;
 
 use crate::catalogue::catalogue;
 use crate::error::ScenarioError;
-use crate::schema::{Arrival, Claim, Scenario};
+use crate::schema::{Arrival, Scenario};
 use crate::source::{Source, nearest_hint};
 use crate::{check, trace};
 
@@ -50,43 +50,6 @@ pub fn load(name_or_path: &str, sets: &[String]) -> Result<Loaded, ScenarioError
 /// # Errors
 /// Whatever is wrong with it, at its place.
 pub fn read(text: &str, file: &str, sets: &[String]) -> Result<Loaded, ScenarioError> {
-    let loaded = read_alone(text, file, sets)?;
-    // Overrides may change what the claims are about; then they are as they come.
-    let claims = if sets.is_empty() { &loaded.scenario.claim[..] } else { &[] };
-    for (nth, claim) in claims.iter().enumerate() {
-        check_cells(claim, &format!("claim.{nth}"), &loaded.source, |settings| {
-            read_alone(text, file, settings).map(drop)
-        })?;
-    }
-    Ok(loaded)
-}
-
-/// Refuses a claim whose settings make no scenario, now and not when somebody judges it.
-fn check_cells(
-    claim: &Claim,
-    path: &str,
-    source: &Source,
-    read: impl Fn(&[String]) -> Result<(), ScenarioError>,
-) -> Result<(), ScenarioError> {
-    let field = |is_trend: bool| if is_trend { "trend" } else { "with" };
-    let measured = claim.measured().into_iter().map(|cell| (field(claim.trend.is_some()), cell));
-    let reference =
-        claim.reference().map(|cell| (if claim.over.is_some() { "over" } else { "minus" }, cell.to_vec()));
-    let controlled = claim.controlled().unwrap_or_default().into_iter().map(|cell| ("control", cell));
-    for (field, settings) in measured.chain(reference).chain(controlled) {
-        if settings.is_empty() {
-            continue;
-        }
-        read(&settings).map_err(|error| {
-            let message = format!("with {} it is no scenario: {}", settings.join(" "), error.message);
-            source.error(&format!("{path}.{field}"), message, error.hint)
-        })?;
-    }
-    Ok(())
-}
-
-/// The same without the cells of its claims.
-fn read_alone(text: &str, file: &str, sets: &[String]) -> Result<Loaded, ScenarioError> {
     let source = Source::new(text, file, sets)?;
     let mut scenario = deserialise(&source)?;
     if scenario.name.is_empty() {

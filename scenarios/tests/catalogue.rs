@@ -17,6 +17,19 @@ fn every_entry_loads_and_tells_its_question_and_answer() {
 }
 
 #[test]
+fn every_cell_of_every_claim_is_a_scenario() {
+    for entry in catalogue() {
+        for claim in load(entry.name, &[]).unwrap().scenario.claim {
+            let reference = claim.reference().map(<[String]>::to_vec);
+            let controlled = claim.controlled().unwrap_or_default();
+            for cell in claim.measured().into_iter().chain(reference).chain(controlled) {
+                load(entry.name, &cell).unwrap_or_else(|error| panic!("{}: {error}", entry.name));
+            }
+        }
+    }
+}
+
+#[test]
 fn every_file_of_the_folder_is_embedded() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/catalogue");
     let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());

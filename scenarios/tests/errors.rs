@@ -750,13 +750,6 @@ fn a_claim_that_cannot_be_judged_is_refused() {
        |        ^
     hint: 5 is usual, 20 where runs differ much
     "##);
-    assert_snapshot!(error_of_claim("control = [\"hosts.leecher.links.up=fast\"]"), @r##"
-    my.toml:24:11: with hosts.leecher.links.up=fast it is no scenario: `fast` is not a rate
-       |
-    24 | control = ["hosts.leecher.links.up=fast"]
-       |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-    hint: write a rate such as "2 Mbit/s"
-    "##);
     assert_snapshot!(error_of_claim("in_range = 1"), @r##"
     my.toml:24:1: unknown field `in_range` in claim.0
        |

@@ -110,15 +110,18 @@ fn keep(dir: &Path, rows: &[Row]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A control that is not refuted is as bad as a claim that is: the claim would hold of anything.
+/// A control that is not refuted is as bad as a claim that is: the claim would hold of anything. What is known to be
+/// refuted, and why, stays in the table and is no failure.
 fn exit(rows: &[Row]) -> Exit {
-    let verdicts =
-        || rows.iter().map(|row| (row.verdict, row.control.as_ref().map(|control| control.verdict)));
-    let failed = |(claim, control)| claim == Verdict::Refuted || control == Some(Verdict::Held);
-    let open = |(claim, control)| claim == Verdict::Inconclusive || control == Some(Verdict::Inconclusive);
+    let is = |row: &Row, claim, control| {
+        (row.verdict == claim && row.cause.is_empty())
+            || row.control.as_ref().is_some_and(|of| of.verdict == control)
+    };
     match () {
-        () if verdicts().any(failed) => Exit::Failed,
-        () if verdicts().any(open) => Exit::Inconclusive,
+        () if rows.iter().any(|row| is(row, Verdict::Refuted, Verdict::Held)) => Exit::Failed,
+        () if rows.iter().any(|row| is(row, Verdict::Inconclusive, Verdict::Inconclusive)) => {
+            Exit::Inconclusive
+        }
         () => Exit::Done,
     }
 }

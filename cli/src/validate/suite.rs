@@ -58,7 +58,8 @@ impl Suite {
                 }
                 let runs = runs.unwrap_or(schema.runs);
                 for settings in cells_of(&claim) {
-                    suite.add(&name, settings, runs, registry)?;
+                    let of_claim = |failure: Failure| failure.within(about(&name, &claim));
+                    suite.add(&name, settings, runs, registry).map_err(of_claim)?;
                 }
                 let (scenario, cause) = (name.clone(), schema.cause.clone());
                 suite.claims.push(Judgeable { scenario, claim, cause, runs });
@@ -129,6 +130,12 @@ impl Suite {
         self.resolved.insert(resolved, self.cells.len() - 1);
         Ok(self.cells.len() - 1)
     }
+}
+
+/// Which claim it is, for errors.
+fn about(scenario: &str, claim: &Claim) -> String {
+    let id = if claim.id.is_empty() { String::new() } else { format!(" {}", claim.id) };
+    format!("{scenario}, the claim{id} about {}", claim.metric)
 }
 
 /// The settings of every cell of a claim.

@@ -11,6 +11,7 @@ pub struct Everyone;
 
 impl Choker for Everyone {
     fn decide(&mut self, view: &ChokeView<'_>, _: Instant, _: &mut Dice, out: &mut Vec<Slot>) {
+        view.why.remark("everyone has a slot");
         out.extend(view.peers.iter().map(|peer| Slot::regular(peer.conn)));
     }
 
