@@ -449,15 +449,17 @@ fn a_request_that_takes_too_long_is_taken_back() {
             "
             a joins
             a < have-all, unchoke
+            b joins
+            b < have-all, unchoke
             wait 20s
             a < piece 0:0
             wait 20s
             ",
         );
-        script.count("a", "cancel")
+        (script.count("a", "cancel"), script.count("b", "request"))
     };
-    assert_eq!(taken_back(None), 0, "they wait for the slow peer");
-    assert_eq!(taken_back(Some(25)), 3, "all but the one that came");
+    assert_eq!(taken_back(None), (0, 0), "they wait for the slow peer");
+    assert_eq!(taken_back(Some(25)), (3, 3), "all but the one that came, and another is asked for them");
 }
 
 /// "Many peers never announce `completed`": such a client is one of them.

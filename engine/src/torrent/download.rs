@@ -383,6 +383,11 @@ impl Torrent {
             self.take_back(conn, lost, now, out);
         } else if let Some(timeout) = self.config.request_timeout {
             let late = peer.asked.iter().take_while(|asked| now.since(asked.at) > timeout).count();
+            if late > 0 {
+                // As above: all others have their choice first.
+                peer.paused_until = now + FIRST_PAUSE;
+                self.disown(conn);
+            }
             self.take_back(conn, late, now, out);
         }
     }
