@@ -65,7 +65,7 @@ pub struct Paired {
     pub d_z: Option<f64>,
     /// The paired t test, two-sided. `None` where all differences are the same.
     pub p: Option<f64>,
-    /// Wilcoxon's signed-rank test ([`super::signed_rank`]). `None` where all differences are 0.
+    /// Wilcoxon's signed-rank test (1945). `None` where all differences are 0.
     pub p_wilcoxon: Option<f64>,
 }
 
