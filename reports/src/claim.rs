@@ -63,7 +63,13 @@ pub fn judge(runs: &[&Summary], claims: &[Claim]) -> Judgement {
         () if any(Verdict::Inconclusive) => Verdict::Inconclusive,
         () => Verdict::Held,
     };
-    let why: Vec<String> = judged.iter().map(|(claim, judged)| judged.why(claim)).collect();
+    // Two experiments may claim the same.
+    let mut why: Vec<String> = Vec::new();
+    for line in judged.iter().map(|(claim, judged)| judged.why(claim)) {
+        if !why.contains(&line) {
+            why.push(line);
+        }
+    }
     Judgement { verdict, why: why.join("; ") }
 }
 
@@ -220,6 +226,8 @@ mod tests {
         assert_eq!(never.verdict, Verdict::Refuted, "what was not reached");
         assert!(never.why.starts_with("makespan_s not reached (claimed"), "{}", never.why);
         assert_eq!(judge(&[&run(Some(1.0))], &[]).verdict, Verdict::NotJudged);
+        let twice = [claims[0].clone(), claims[0].clone()];
+        assert_eq!(judge(&[&run(Some(3.0))], &twice).why, "makespan_s 3 (claimed at most 3)", "said once");
     }
 
     #[test]
