@@ -249,7 +249,7 @@ fn explain(trouble: Trouble, place: &str) -> Failure {
         Trouble::Run(RunError::Strategy(what)) => {
             Failure::failed(anyhow!("{place}: the strategy failed: {what}"), "mend the strategy")
         }
-        Trouble::Run(RunError::Invariant { what, .. }) => defect(format!("invariant: {what}")),
+        Trouble::Run(RunError::Failed { failure, .. }) => defect(failure.to_string()),
         Trouble::Run(error) => defect(error.to_string()),
     }
 }

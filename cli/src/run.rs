@@ -302,7 +302,7 @@ impl Trouble {
                 let hint = format!("mend the strategy, and replay it with `{}`", args.replay(seed));
                 Failure::failed(anyhow!("seed {seed}: the strategy failed: {what}"), hint)
             }
-            Self::Run(RunError::Invariant { what, .. }) => defect(format!("invariant: {what}")),
+            Self::Run(RunError::Failed { failure, .. }) => defect(failure.to_string()),
             Self::Run(error) => defect(error.to_string()),
         }
     }

@@ -31,7 +31,7 @@ use crate::player::Player;
 use crate::regions::class_regions;
 use crate::registry::{ChokerSetup, PickerSetup, Registry};
 use crate::strategies::Nobody;
-use crate::trace::Detail;
+use crate::trace::{Detail, Trace};
 
 /// Why a scenario cannot run: what is wrong with one of its fields.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -143,12 +143,11 @@ pub fn build<'s>(
         matchmaker: matchmaker(scenario, &plans),
         tracker_protocol: scenario.tracker.protocol,
         tracker_latency: scenario.tracker.latency,
-        detail,
         explain: explain.cloned(),
     };
     let total = geometry.total_len();
     let classes = scenario.hosts.iter().map(|(name, class)| class_of(name, class, total)).collect();
-    Ok(Plan { config, classes, hosts: plans, cast: Box::new(cast), faults })
+    Ok(Plan { config, classes, hosts: plans, cast: Box::new(cast), faults, trace: Trace::new(detail) })
 }
 
 fn check_strategies(class_name: &str, class: &HostClass, registry: &Registry) -> Result<(), BuildError> {
@@ -176,7 +175,16 @@ fn check_strategies(class_name: &str, class: &HostClass, registry: &Registry) ->
         registry.check_picker(picker, class.playback.is_some()),
         registry.pickers().collect(),
     )?;
-    check("choker", choker, registry.check_choker(choker), registry.chokers().collect())
+    check("choker", choker, registry.check_choker(choker), registry.chokers().collect())?;
+    if registry.nodes().any(|node| node == class.node) {
+        return Ok(());
+    }
+    let hint = format!("choose one of {}, or register it", registry.nodes().collect::<Vec<_>>().join(", "));
+    Err(BuildError::new(
+        format!("hosts.{class_name}.node"),
+        format!("there is no node `{}`", class.node),
+        hint,
+    ))
 }
 
 fn plan(
@@ -349,7 +357,7 @@ impl Cast for Torrents<'_> {
             choker,
             dice,
         };
-        let mut node = self.registry.node(name, setup, now);
+        let mut node = self.registry.node(&class.node, setup, now);
         if class.behaviour == Behaviour::UnderReporter {
             let purpose = format!("revelation {session}");
             let dice = Dice::stream(self.seed, (name, u64::from(index), &purpose));

@@ -20,7 +20,7 @@ use crate::fault::FaultPlan;
 use crate::link::{Links, Tcp};
 use crate::lua::Complaints;
 use crate::matchmaker::Matchmaker;
-use crate::trace::Detail;
+use crate::trace::Trace;
 
 /// The port that every host listens on.
 pub const PORT: u16 = 6881;
@@ -40,6 +40,8 @@ pub struct Plan<'c> {
     pub cast: Box<dyn Cast + 'c>,
     /// What goes wrong.
     pub faults: FaultPlan,
+    /// Where everything that happens is entered.
+    pub trace: Trace,
 }
 
 /// What a swarm consists of, besides its hosts.
@@ -69,8 +71,6 @@ pub struct SwarmConfig {
     pub tracker_protocol: TrackerProtocol,
     /// From the arrival of an announce to the departure of its answer.
     pub tracker_latency: Draw,
-    /// What the trace keeps.
-    pub detail: Detail,
     /// Which hosts are asked why they decide as they do, if any are.
     pub explain: Option<Explain>,
 }

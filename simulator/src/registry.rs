@@ -79,9 +79,13 @@ type MakeChoker =
 type Check = Box<dyn Fn(&Strategy, bool) -> Result<(), String> + Send + Sync>;
 type MakeNode = Box<dyn Fn(Setup, Instant) -> Box<dyn Node> + Send + Sync>;
 
+/// The name of the engine's own node.
+pub const ENGINE: &str = "engine";
+
 /// The strategies that scenarios can name, and the nodes that take the engine's place.
 pub struct Registry {
-    nodes: BTreeMap<String, MakeNode>,
+    /// With whether they are to keep the rules.
+    nodes: BTreeMap<String, (bool, MakeNode)>,
     pickers: BTreeMap<String, (Check, MakePicker)>,
     chokers: BTreeMap<String, (Check, MakeChoker)>,
 }
@@ -136,22 +140,43 @@ impl Registry {
         self.chokers.insert(name.to_owned(), (check::<P>(), make));
     }
 
-    /// Runs another node than the engine's on the hosts of `class`: a [`Script`](crate::script::Script), a decorated
-    /// engine, or somebody else's. `make` is given what the engine would be made from, at each stay of a host.
+    /// Adds another node than the engine's, which classes of hosts can run (`hosts.<class>.node`): a decorated engine,
+    /// or somebody else's. `make` is given what the engine would be made from, at each stay of a host. Checkers hold it
+    /// to the rules of the protocol.
     pub fn register_node(
         &mut self,
-        class: &str,
+        name: &str,
         make: impl Fn(Setup, Instant) -> Box<dyn Node> + Send + Sync + 'static,
     ) {
-        self.nodes.insert(class.to_owned(), Box::new(make));
+        self.nodes.insert(name.to_owned(), (true, Box::new(make)));
     }
 
-    /// A new node for a host of `class` that joins at `now`.
-    pub fn node(&self, class: &str, setup: Setup, now: Instant) -> Box<dyn Node> {
-        match self.nodes.get(class) {
-            Some(make) => make(setup, now),
+    /// As [`Registry::register_node`], for a node that may break the rules, such as a
+    /// [`Script`](crate::script::Script): checkers ask nothing of it, and hold those to the rules who meet it.
+    pub fn register_rogue(
+        &mut self,
+        name: &str,
+        make: impl Fn(Setup, Instant) -> Box<dyn Node> + Send + Sync + 'static,
+    ) {
+        self.nodes.insert(name.to_owned(), (false, Box::new(make)));
+    }
+
+    /// A new node of this name for a host that joins at `now`; the engine's, where there is no other.
+    pub fn node(&self, name: &str, setup: Setup, now: Instant) -> Box<dyn Node> {
+        match self.nodes.get(name) {
+            Some((_, make)) => make(setup, now),
             None => Box::new(Torrent::new(setup, now)),
         }
+    }
+
+    /// The names of all nodes, in order.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(ENGINE).chain(self.nodes.keys().map(String::as_str).filter(|&name| name != ENGINE))
+    }
+
+    /// Whether the node of this name is there to break rules.
+    pub fn breaks_rules(&self, name: &str) -> bool {
+        self.nodes.get(name).is_some_and(|(keeps_rules, _)| !keeps_rules)
     }
 
     /// The names of all pickers, in order.

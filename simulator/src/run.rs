@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use thiserror::Error;
 use torrentlab_engine::time::{Duration, Instant};
@@ -17,13 +17,17 @@ use crate::build::{BuildError, build, synthetic};
 use crate::claim::{claims, fits};
 use crate::content::{Content, RealContent};
 use crate::explain::Explain;
+use crate::failure::Failure;
 use crate::ledger::Ledger;
 use crate::lua::Complaints;
+use crate::names::Names;
 use crate::observe::{Sampler, fault_rows, peer_rows, piece_rows, up};
+use crate::plan::Plan;
 use crate::regions::cross_region_share;
 use crate::registry::Registry;
 use crate::simulation::Simulation;
-use crate::trace::{Detail, Difference, TraceResult, first_difference};
+use crate::trace::{Detail, Difference, Trace, TraceResult, first_difference};
+use crate::watch::{Scene, Watches, Watching};
 use crate::{contact, fault, swarm, turmoil};
 
 /// Nobody is given up as stalled before two regular announces and so much more.
@@ -60,8 +64,10 @@ pub struct RunOptions<'a> {
     pub detail: Detail,
     /// Which hosts are asked why they decide as they do.
     pub explain: Option<&'a Explain>,
-    /// Checks the swarm's invariants at each sample.
-    pub check_invariants: bool,
+    /// Holds the swarm to its rules: the run fails with the first that is broken.
+    pub check: bool,
+    /// Who else is told of everything that happens.
+    pub watch: Option<Watching<'a>>,
     /// Set by whoever does not want the run any more: it then ends soon, without an outcome.
     pub stop: Option<&'a AtomicBool>,
 }
@@ -104,13 +110,13 @@ pub enum RunError {
     /// The scenario cannot run.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// A broken invariant.
-    #[error("invariant: {what}\nhint: replay it with seed {seed}")]
-    Invariant {
+    /// A rule or an invariant was broken.
+    #[error("{failure}\nhint: replay it with seed {seed}")]
+    Failed {
         /// The run's seed.
         seed: u64,
         /// What is broken.
-        what: String,
+        failure: Box<Failure>,
     },
     /// A strategy of the user's failed.
     #[error("{0}")]
@@ -135,7 +141,7 @@ pub fn run(
     result.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let what = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
-        Err(RunError::Invariant { seed, what: what.to_owned() })
+        Err(RunError::Failed { seed, failure: Box::new(Failure::of_panic(what)) })
     })
 }
 
@@ -206,7 +212,11 @@ fn run_bare(
         None => synthetic(scenario)?,
     };
     let geometry = content.geometry();
-    let plan = |content| build(scenario, registry, content, seed, options.detail.clone(), options.explain);
+    let plan = |content| -> Result<Plan<'_>, BuildError> {
+        let mut plan = build(scenario, registry, content, seed, options.detail.clone(), options.explain)?;
+        *plan.trace.watches() = watches(scenario, seed, registry, options, &plan);
+        Ok(plan)
+    };
     if let Some(model) = scenario.contacts {
         check_contacts(options)?;
         let plan = plan(content)?;
@@ -227,6 +237,30 @@ fn run_bare(
             job.run(turmoil::Swarm::new(plan, original), geometry, progress)
         }
     }
+}
+
+/// Who is told what happens.
+fn watches(
+    scenario: &Scenario,
+    seed: u64,
+    registry: &Registry,
+    options: &RunOptions<'_>,
+    plan: &Plan<'_>,
+) -> Watches {
+    let Some(Watching(watch)) = options.watch else { return Watches::default() };
+    let misbehaves = |host| plan.faults.faults.iter().any(|fault| fault.misbehaves() && fault.hits(host));
+    let classes: Vec<&HostClass> = scenario.hosts.values().collect();
+    let breaks_rules = |class: u16| registry.breaks_rules(&classes[usize::from(class)].node);
+    let exempt = (0..).zip(&plan.hosts).map(|(host, plan)| breaks_rules(plan.class) || misbehaves(host));
+    Watches(watch(&Scene {
+        scenario: Arc::new(scenario.clone()),
+        seed,
+        backend: options.backend,
+        geometry: plan.config.content.geometry(),
+        names: Arc::new(Names::of(scenario)),
+        faults: Arc::new(plan.faults.clone()),
+        exempt: exempt.collect(),
+    }))
 }
 
 /// A model of contacts carries no bytes.
@@ -276,7 +310,7 @@ impl Job<'_> {
         let cross_region_share = cross_region_share(scenario, &swarm.ledger());
         let faults = fault_rows(scenario, swarm.faults().plan(), swarm.now());
         let tick = swarm.tick();
-        let trace = swarm.finish_trace();
+        let trace = swarm.with_trace(Trace::finish);
         let mut info = RunInfo {
             scenario: scenario.name.clone(),
             question: scenario.question.clone(),
@@ -352,6 +386,7 @@ impl Job<'_> {
                 if steps.is_multiple_of(S::STEPS_PER_LOOK) {
                     options.check_stop()?;
                     self.check_strategies()?;
+                    self.check_watches(swarm)?;
                     self.tell(swarm, total, progress);
                 }
             }
@@ -365,9 +400,7 @@ impl Job<'_> {
                 break "stalled";
             }
             sampler.sample(swarm);
-            if options.check_invariants {
-                swarm.check_invariants();
-            }
+            self.look(swarm)?;
             sample_at += every;
             options.check_stop()?;
             self.check_strategies()?;
@@ -375,8 +408,28 @@ impl Job<'_> {
         };
         self.check_strategies()?;
         sampler.sample(swarm);
+        self.look(swarm)?;
+        let now = swarm.now();
+        swarm.with_trace(|trace| trace.watches().tell(|watch| watch.finish(now)));
+        self.check_watches(swarm)?;
         self.tell(swarm, total, progress);
         Ok(ended_by)
+    }
+
+    /// Lets those who watch look at the swarm, and hears what they found.
+    fn look(&self, swarm: &mut impl Simulation) -> Result<(), RunError> {
+        if self.options.check {
+            swarm.check_invariants();
+        }
+        swarm.be_looked_at();
+        self.check_watches(swarm)
+    }
+
+    fn check_watches(&self, swarm: &mut impl Simulation) -> Result<(), RunError> {
+        match swarm.with_trace(|trace| trace.watches().failure()) {
+            Some(failure) => Err(RunError::Failed { seed: self.seed, failure: Box::new(failure) }),
+            None => Ok(()),
+        }
     }
 
     fn check_strategies(&self) -> Result<(), RunError> {

@@ -7,10 +7,11 @@ use torrentlab_reports::record::Tick;
 
 use crate::fault::Faults;
 use crate::ledger::Ledger;
-use crate::trace::TraceResult;
+use crate::trace::Trace;
+use crate::watch::Sight;
 
 /// A swarm under way.
-pub trait Simulation {
+pub trait Simulation: Sight + Sized {
     /// Steps between two looks at the progress.
     const STEPS_PER_LOOK: u64;
 
@@ -35,9 +36,6 @@ pub trait Simulation {
     /// Announces that the tracker answered.
     fn announces(&self) -> u64;
 
-    /// Wire bytes that `host` has sent and received.
-    fn wire_bytes(&self, host: u32) -> (u64, u64);
-
     /// Hosts that will come or come back.
     fn to_come(&self) -> u32;
 
@@ -53,8 +51,15 @@ pub trait Simulation {
     /// Closes the accounts of what is still under way: the run is over.
     fn finish_accounts(&mut self);
 
-    /// The trace of the whole run.
-    fn finish_trace(self) -> TraceResult;
+    /// Has `act` do something with the trace.
+    fn with_trace<T>(&mut self, act: impl FnOnce(&mut Trace) -> T) -> T;
+
+    /// Lets whoever watches look at the swarm.
+    fn be_looked_at(&mut self) {
+        let mut watches = self.with_trace(|trace| std::mem::take(trace.watches()));
+        watches.tell(|watch| watch.look(self.now(), self));
+        self.with_trace(|trace| *trace.watches() = watches);
+    }
 
     /// In what steps time goes on, if it does in steps.
     fn tick(&self) -> Option<Tick>;

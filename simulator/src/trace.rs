@@ -1,6 +1,9 @@
 //! What happened, as a hash: every input that was delivered to a node and every output that was taken from one.
 
 use crate::fault::{Action, What};
+use std::net::SocketAddr;
+
+use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::node::{DialFailure, Input, Output, StorageOp};
 use torrentlab_engine::time::Instant;
 use torrentlab_engine::units::{Block, ConnId, PieceIndex};
@@ -8,6 +11,7 @@ use torrentlab_engine::wire::{Message, Payload};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::recount::Recount;
+use crate::watch::Watches;
 
 /// Bytes that are gathered before they are hashed.
 const BUFFER: usize = 8 * 1024;
@@ -35,6 +39,7 @@ pub struct Trace {
     chunks: Vec<u64>,
     words: Vec<String>,
     recount: Recount,
+    watches: Watches,
 }
 
 /// What happens to a host where there are no nodes: in [`crate::contact`].
@@ -77,16 +82,28 @@ impl Trace {
             chunks: Vec::new(),
             words: Vec::new(),
             recount: Recount::default(),
+            watches: Watches::default(),
         }
     }
 
-    /// What hosts have, by what was traced of them. That they come and go is no event of a trace: whoever keeps it tells
-    /// this besides.
-    pub fn recount(&mut self) -> &mut Recount {
-        &mut self.recount
+    /// Who is told besides. Set before the run begins.
+    pub fn watches(&mut self) -> &mut Watches {
+        &mut self.watches
     }
 
-    /// Distributed copies by [`Trace::recount`].
+    /// A host came with `have`, and listens at `addr`. It is no event of the trace, and nor is that it goes.
+    pub fn came(&mut self, now: Instant, host: u32, addr: SocketAddr, have: &Bitfield) {
+        self.recount.came(host, have);
+        self.watches.tell(|watch| watch.came(now, host, addr, have));
+    }
+
+    /// A host went.
+    pub fn went(&mut self, now: Instant, host: u32) {
+        self.recount.went(host);
+        self.watches.tell(|watch| watch.went(now, host));
+    }
+
+    /// Distributed copies, by what was traced.
     pub fn distributed_copies(&self) -> f64 {
         self.recount.distributed_copies()
     }
@@ -99,6 +116,7 @@ impl Trace {
     /// An input is about to be delivered.
     pub fn input(&mut self, now: Instant, host: u32, input: &Input) {
         self.before(now, "host", host, input);
+        self.watches.tell(|watch| watch.input(now, host, input));
         let kind = |kind: u8| Head { now, host, kind, conn: None };
         match input {
             Input::Connected { conn, addr, outgoing, room } => {
@@ -154,6 +172,7 @@ impl Trace {
     /// An output was taken; `targets` are those of a broadcast.
     pub fn output(&mut self, now: Instant, host: u32, output: &Output, targets: &[ConnId]) {
         self.before(now, "host", host, output);
+        self.watches.tell(|watch| watch.output(now, host, output, targets));
         let kind = |kind: u8| Head { now, host, kind, conn: None };
         match output {
             Output::Dial(addr) => {
@@ -190,6 +209,7 @@ impl Trace {
     /// Something was done about a fault.
     pub fn fault(&mut self, now: Instant, action: &Action) {
         self.before(now, "fault", action.fault, &action.what);
+        self.watches.tell(|watch| watch.fault(now, action));
         let head = |kind: u8| Head { now, host: action.fault, kind, conn: None };
         match action.what {
             What::Begin => self.put(head(48), 0, 0),
@@ -202,6 +222,7 @@ impl Trace {
     /// Something happened to a host that has no node.
     pub fn passage(&mut self, now: Instant, host: u32, passage: Passage) {
         self.before(now, "host", host, &passage);
+        self.watches.tell(|watch| watch.passage(now, host, passage));
         let head = |kind: u8| Head { now, host, kind, conn: None };
         match passage {
             Passage::Came => self.put(head(56), 0, 0),
@@ -214,14 +235,14 @@ impl Trace {
     }
 
     /// The hash of everything.
-    pub fn finish(mut self) -> TraceResult {
+    pub fn finish(&mut self) -> TraceResult {
         self.end_chunk();
         self.flush();
         TraceResult {
             hash: self.hasher.digest128(),
             events: self.events,
-            chunks: self.chunks,
-            words: self.words,
+            chunks: std::mem::take(&mut self.chunks),
+            words: std::mem::take(&mut self.words),
         }
     }
 

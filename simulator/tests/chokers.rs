@@ -167,7 +167,7 @@ fn who_unchokes_late_gives_less_and_waits_longer() {
 fn announced(under: bool) -> usize {
     let (mut registry, count) = (Registry::default(), Arc::new(AtomicUsize::new(0)));
     let told = count.clone();
-    registry.register_node("client", move |setup, now| {
+    registry.register_node("told", move |setup, now| {
         let (told, mut done) = (told.clone(), false);
         let listen = OnOutput(move |output: Output, relay: &mut Relay| {
             match &output {
@@ -187,7 +187,7 @@ fn announced(under: bool) -> usize {
             Box::new(Mutant::new(torrent, listen))
         }
     });
-    records(MIXED, &[], &registry, 1);
+    records(MIXED, &["hosts.client.node=told"], &registry, 1);
     count.load(Ordering::Relaxed)
 }
 

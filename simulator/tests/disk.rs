@@ -11,7 +11,7 @@ fn scenario(sets: &[&str]) -> Scenario {
 }
 
 fn outcome(sets: &[&str]) -> Outcome {
-    let options = RunOptions { check_invariants: true, ..RunOptions::default() };
+    let options = RunOptions { check: true, ..RunOptions::default() };
     let outcome = run(&scenario(sets), 1, &Registry::default(), &options, &mut |_| ());
     let outcome = outcome.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(outcome.corrupt, 0);

@@ -27,7 +27,7 @@ links = { up = "1 Mbit/s", down = "8 Mbit/s", latency = "10ms..40ms" }
 fn outcome(faults: &str) -> Outcome {
     let scenario = Scenario::from_toml(&format!("{SWARM}{faults}"), "test.toml");
     let scenario = scenario.unwrap_or_else(|error| panic!("{error}"));
-    let options = RunOptions { check_invariants: true, ..RunOptions::default() };
+    let options = RunOptions { check: true, ..RunOptions::default() };
     run(&scenario, 1, &Registry::default(), &options, &mut |_| ()).unwrap_or_else(|error| panic!("{error}"))
 }
 

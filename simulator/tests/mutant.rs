@@ -30,7 +30,12 @@ fn scenario(bad: u32, behaviour: &str) -> Scenario {
     let bad = format!(
         "hosts.bad={{ count = {bad}, behaviour = \"{behaviour}\", links = {{ up = \"4 Mbit/s\", down = \"4 Mbit/s\" }} }}"
     );
-    let sets = ["content.size=16 MiB".to_owned(), format!("hosts.leecher.count={LEECHERS}"), bad];
+    let sets = [
+        "content.size=16 MiB".to_owned(),
+        format!("hosts.leecher.count={LEECHERS}"),
+        "hosts.leecher.node=listening".to_owned(),
+        bad,
+    ];
     load("first-swarm", &sets).unwrap_or_else(|error| panic!("{error}")).scenario
 }
 
@@ -52,7 +57,7 @@ impl Told {
 /// A registry whose leechers tell `told` what happens to them.
 fn registry(told: &Told) -> Registry {
     let (mut registry, told) = (Registry::default(), told.clone());
-    registry.register_node("leecher", move |setup, now| {
+    registry.register_node("listening", move |setup, now| {
         let told = told.clone();
         let listen = OnOutput(move |output: Output, relay: &mut Relay| {
             if let Output::Event(event) = &output {
@@ -128,6 +133,7 @@ fn last_with<N: Node + 'static>(
 ) -> (f64, usize) {
     let told = Told::default();
     let (mut scenario, mut registry) = (scenario(3, behaviour), registry(&told));
+    scenario.hosts.get_mut("bad").expect("the class is there").node = "bad".to_owned();
     change(&mut scenario);
     registry.register_node("bad", move |setup, now| Box::new(node(setup, now)));
     let content = synthetic(&scenario).unwrap();

@@ -16,7 +16,7 @@ fn scenario(name: &str, sets: &[&str]) -> Scenario {
 }
 
 fn outcome(name: &str, sets: &[&str]) -> Outcome {
-    let options = RunOptions { check_invariants: true, ..RunOptions::default() };
+    let options = RunOptions { check: true, ..RunOptions::default() };
     run(&scenario(name, sets), 1, &Registry::default(), &options, &mut |_| ())
         .unwrap_or_else(|error| panic!("{error}"))
 }

@@ -15,18 +15,18 @@ fn scenario() -> Scenario {
     let sets = [
         "content.size=2 MiB",
         "hosts.leecher.count=12",
-        "hosts.actor={ count = 3, links = { up = \"4 Mbit/s\", down = \"4 Mbit/s\" } }",
+        "hosts.actor={ count = 3, node = \"actor\", links = { up = \"4 Mbit/s\", down = \"4 Mbit/s\" } }",
     ];
     load("first-swarm", &sets.map(str::to_owned)).unwrap_or_else(|error| panic!("{error}")).scenario
 }
 
 fn play(part: impl Fn(Cue<'_>) -> Vec<Message> + Clone + Send + Sync + 'static) -> Outcome {
     let mut registry = Registry::default();
-    registry.register_node("actor", move |setup, now| {
+    registry.register_rogue("actor", move |setup, now| {
         let part = part.clone();
         Box::new(Script::new(&setup, now, move |_: ConnId, cue: Cue<'_>| part(cue))) as Box<dyn Node>
     });
-    let options = RunOptions { check_invariants: true, ..RunOptions::default() };
+    let options = RunOptions { check: true, ..RunOptions::default() };
     run(&scenario(), 1, &registry, &options, &mut |_| ()).unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -20,8 +20,9 @@ const BYTES: RunOptions<'_> = RunOptions {
     content: None,
     detail: Detail::Hash,
     explain: None,
-    check_invariants: true,
+    check: true,
     stop: None,
+    watch: None,
 };
 
 /// A swarm of a seed and eight leechers who come within 2 s, so small that it is over soon.
@@ -75,7 +76,7 @@ fn the_same_seed_leaves_the_same_record_whoever_looks_on() {
     };
     let one = with(1, &BYTES);
     assert!(*looks.lock().unwrap() > 10, "progress is told of");
-    let watched = RunOptions { detail: Detail::Chunks, check_invariants: false, ..BYTES };
+    let watched = RunOptions { detail: Detail::Chunks, check: false, ..BYTES };
     let other = with(1, &watched);
     assert_eq!((one.record, one.trace.hash), (other.record, other.trace.hash));
     let mut hashes = Vec::new();
@@ -178,9 +179,10 @@ impl Node for Broken {
 #[test]
 fn a_broken_invariant_ends_the_run_and_is_named() {
     let mut registry = Registry::default();
-    registry.register_node("leecher", |setup, now| Box::new(Broken(Torrent::new(setup, now))));
-    let error = run(&small(&[]), 1, &registry, &BYTES, &mut |_| ()).unwrap_err();
-    let RunError::Invariant { seed: 1, what } = error else { panic!("{error}") };
+    registry.register_node("broken", |setup, now| Box::new(Broken(Torrent::new(setup, now))));
+    let error = run(&small(&["hosts.leecher.node=broken"]), 1, &registry, &BYTES, &mut |_| ()).unwrap_err();
+    let RunError::Failed { seed: 1, failure } = error else { panic!("{error}") };
+    let what = failure.what;
     assert!(what.contains("this one is broken"), "{what}");
 }
 

@@ -23,6 +23,9 @@ pub struct HostClass {
     /// what it leaves out, too, is as below. [Profiles](profiles.md) has all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
+    /// What runs on them: the engine, or another node that the program knows, such as the bugs of the museum.
+    #[serde(default = "engine", skip_serializing_if = "is_engine")]
+    pub node: String,
     /// What sort of peer they are.
     #[serde(default)]
     pub behaviour: Behaviour,
@@ -385,6 +388,14 @@ fn rarest_first() -> Strategy {
 
 fn tit_for_tat() -> Strategy {
     Strategy::named("tit-for-tat")
+}
+
+fn engine() -> String {
+    "engine".to_owned()
+}
+
+fn is_engine(node: &String) -> bool {
+    node == "engine"
 }
 
 fn common() -> String {

@@ -36,7 +36,8 @@ use crate::player::Player;
 use crate::queue::Queue;
 use crate::registry::{PickerSetup, Registry};
 use crate::simulation::Simulation;
-use crate::trace::{Passage, Trace, TraceResult};
+use crate::trace::{Passage, Trace};
+use crate::watch::Sight;
 use crowd::Crowd;
 use slotted::Sending;
 
@@ -106,7 +107,7 @@ enum Event {
 impl Swarm {
     /// A swarm at its start. The strategies of `scenario` are known to be in `registry`.
     pub fn new(model: Contacts, plan: Plan<'_>, scenario: &Scenario, registry: &Registry) -> Self {
-        let Plan { config, classes, hosts, .. } = plan;
+        let Plan { config, classes, hosts, trace, .. } = plan;
         let geometry = config.content.geometry();
         let stream = |purpose| Dice::stream(config.seed, ("contacts", 0, purpose));
         let mut swarm = Self {
@@ -121,7 +122,7 @@ impl Swarm {
             turns: stream("turns"),
             conn: ConnSlots::default().open(),
             ledger: Ledger::new(geometry, config.census.clone()),
-            trace: Trace::new(config.detail.clone()),
+            trace,
             attendance: Attendance::new(config.seed, classes),
             faults: Faults::default(),
             now: Instant::ZERO,
@@ -185,7 +186,7 @@ impl Swarm {
             self.receivers.insert(host);
         }
         self.trace.passage(self.now, host, Passage::Came);
-        self.trace.recount().came(host, &self.hosts[host as usize].have);
+        self.trace.came(self.now, host, addr_of(host), &self.hosts[host as usize].have);
         self.note(host, &Fact::Joined);
         self.plan_look(host, Some(ends));
         self.plan_contact(host);
@@ -208,7 +209,7 @@ impl Swarm {
             self.receivers.remove(host);
         }
         self.trace.passage(self.now, host, Passage::Went);
-        self.trace.recount().went(host);
+        self.trace.went(self.now, host);
         let how = self.attendance.class(host).how;
         self.note(host, &Fact::Left { for_good, how });
         if let Some(back) = self.attendance.left(host, for_good, self.now) {
@@ -269,6 +270,14 @@ impl Swarm {
     }
 }
 
+impl Sight for Swarm {
+    /// Payload alone: there is no protocol.
+    fn wire_bytes(&self, host: u32) -> (u64, u64) {
+        let account = &self.ledger.hosts[host as usize];
+        (account.payload_up, account.payload_down)
+    }
+}
+
 impl Simulation for Swarm {
     const STEPS_PER_LOOK: u64 = 1 << 12;
 
@@ -311,12 +320,6 @@ impl Simulation for Swarm {
         0
     }
 
-    /// Payload alone: there is no protocol.
-    fn wire_bytes(&self, host: u32) -> (u64, u64) {
-        let account = &self.ledger.hosts[host as usize];
-        (account.payload_up, account.payload_down)
-    }
-
     fn to_come(&self) -> u32 {
         self.attendance.to_come()
     }
@@ -353,8 +356,8 @@ impl Simulation for Swarm {
         self.ledger.finish(self.now);
     }
 
-    fn finish_trace(self) -> TraceResult {
-        self.trace.finish()
+    fn with_trace<T>(&mut self, act: impl FnOnce(&mut Trace) -> T) -> T {
+        act(&mut self.trace)
     }
 
     fn tick(&self) -> Option<Tick> {

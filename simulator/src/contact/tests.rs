@@ -16,7 +16,7 @@ fn scenario(contacts: &str, pieces: u32, hosts: u32, more: &str) -> Scenario {
 }
 
 fn outcome(scenario: &Scenario, seed: u64) -> Outcome {
-    let options = RunOptions { check_invariants: true, ..RunOptions::default() };
+    let options = RunOptions { check: true, ..RunOptions::default() };
     run(scenario, seed, &Registry::default(), &options, &mut |_| ()).unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | file | its part |
 //! |---|---|
-//! | `listener` | who is told, and the names of hosts |
+//! | `listener` | who is told |
 //! | `picks` | the decorator of a picker |
 //! | `unchokes` | the decorator of a choker |
 //! | `ranks` | from reasons to places |
@@ -24,7 +24,8 @@ use torrentlab_engine::picker::Picker;
 use torrentlab_reports::record::Explanation;
 use torrentlab_scenarios::Scenario;
 
-use listener::{Listener, Names, Tell};
+use crate::names::Names;
+use listener::{Listener, Tell};
 use picks::Picks;
 use unchokes::Unchokes;
 

@@ -102,8 +102,8 @@ pub enum What {
 impl FaultPlan {
     /// The faults under which nodes misbehave.
     pub fn misbehaviour(&self) -> Vec<PlannedFault> {
-        let misbehave = |fault: &&PlannedFault| matches!(fault.kind, FaultKind::Stall | FaultKind::LyingHave);
-        self.faults.iter().filter(misbehave).cloned().collect()
+        let mutates = |fault: &&PlannedFault| matches!(fault.kind, FaultKind::Stall | FaultKind::LyingHave);
+        self.faults.iter().filter(mutates).cloned().collect()
     }
 
     /// When the last thing is to be done that the plan knows of.
@@ -116,6 +116,11 @@ impl PlannedFault {
     /// Whether it hits this host.
     pub fn hits(&self, host: u32) -> bool {
         matches!(&self.hits, Hits::Hosts(hosts) if hosts.binary_search(&host).is_ok())
+    }
+
+    /// Whether it has hosts break the rules of the protocol.
+    pub fn misbehaves(&self) -> bool {
+        matches!(self.kind, FaultKind::Stall | FaultKind::LyingHave | FaultKind::Corrupt(_))
     }
 
     /// Whether it hits what goes from one host to another.

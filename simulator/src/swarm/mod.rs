@@ -35,7 +35,8 @@ use crate::paths::RuleId;
 use crate::plan::{Cast, Class, HostPlan, Plan, SwarmConfig};
 use crate::queue::Queue;
 use crate::simulation::Simulation;
-use crate::trace::{Trace, TraceResult};
+use crate::trace::Trace;
+use crate::watch::Sight;
 use disk::HostDisk;
 use faults::RuleOf;
 use tracker::TrackerHost;
@@ -106,8 +107,8 @@ impl From<NetEvent> for Event {
 impl<'c> Swarm<'c> {
     /// A swarm at its start.
     pub fn new(plan: Plan<'c>) -> Self {
-        let Plan { config, classes, hosts, cast, faults } = plan;
-        let mut swarm = Self::empty(config, classes, cast);
+        let Plan { config, classes, hosts, cast, faults, trace } = plan;
+        let mut swarm = Self::empty(config, classes, cast, trace);
         // Before the hosts come: a fault that is there from the start meets them all.
         for (nth, action) in (0..).zip(&faults.actions) {
             swarm.queue.push(action.at, Event::Fault(nth));
@@ -117,14 +118,14 @@ impl<'c> Swarm<'c> {
         swarm
     }
 
-    fn empty(config: SwarmConfig, classes: Vec<Class>, cast: Box<dyn Cast + 'c>) -> Self {
+    fn empty(config: SwarmConfig, classes: Vec<Class>, cast: Box<dyn Cast + 'c>, trace: Trace) -> Self {
         Self {
             queue: Queue::default(),
             net: Network::new(config.tcp),
             hosts: Vec::new(),
             tracker: TrackerHost::new(&config),
             ledger: Ledger::new(config.content.geometry(), config.census.clone()),
-            trace: Trace::new(config.detail.clone()),
+            trace,
             now: Instant::ZERO,
             events: 0,
             attendance: Attendance::new(config.seed, classes),
@@ -182,6 +183,12 @@ impl<'c> Swarm<'c> {
     }
 }
 
+impl Sight for Swarm<'_> {
+    fn wire_bytes(&self, host: u32) -> (u64, u64) {
+        self.net.wire_bytes(host)
+    }
+}
+
 impl Simulation for Swarm<'_> {
     const STEPS_PER_LOOK: u64 = 1 << 16;
 
@@ -224,10 +231,6 @@ impl Simulation for Swarm<'_> {
         self.tracker.answered()
     }
 
-    fn wire_bytes(&self, host: u32) -> (u64, u64) {
-        self.net.wire_bytes(host)
-    }
-
     fn to_come(&self) -> u32 {
         self.attendance.to_come()
     }
@@ -249,8 +252,8 @@ impl Simulation for Swarm<'_> {
         self.ledger.finish(self.now);
     }
 
-    fn finish_trace(self) -> TraceResult {
-        self.trace.finish()
+    fn with_trace<T>(&mut self, act: impl FnOnce(&mut Trace) -> T) -> T {
+        act(&mut self.trace)
     }
 
     fn tick(&self) -> Option<Tick> {

@@ -32,7 +32,7 @@ impl Swarm<'_> {
         let node = self.cast.node(host, session, addr, state.storage.have(), self.now);
         state.node = Some(node);
         self.net.join(self.now, host, &mut self.queue);
-        self.trace.recount().came(host, self.hosts[host as usize].storage.have());
+        self.trace.came(self.now, host, addr, self.hosts[host as usize].storage.have());
         self.note(host, &Fact::Joined);
         self.plan_look(host, Some(ends));
         self.plan_timer(host);
@@ -77,7 +77,7 @@ impl Swarm<'_> {
             Departure::Vanish => None,
         };
         self.net.leave(self.now, host, end, &mut self.queue);
-        self.trace.recount().went(host);
+        self.trace.went(self.now, host);
         self.note(host, &Fact::Left { for_good, how });
         let state = &mut self.hosts[host as usize];
         state.node = None;

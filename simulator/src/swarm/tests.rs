@@ -89,7 +89,6 @@ fn seen(how: Departure) -> Vec<(f64, String)> {
         tracker: TrackerConfig::default(),
         tracker_protocol: TrackerProtocol::Http,
         tracker_latency: Draw::Fixed(Span::ZERO),
-        detail: Detail::Hash,
         explain: None,
     };
     let class = |leave_at| Class {
@@ -129,6 +128,7 @@ fn seen(how: Departure) -> Vec<(f64, String)> {
         hosts: vec![host(0), host(1)],
         cast: Box::new(Pair(seen.clone())),
         faults: crate::fault::FaultPlan::default(),
+        trace: Trace::new(Detail::Hash),
     });
     while swarm.step(Instant::ZERO + Duration::from_secs(60)) {}
     swarm.check_invariants();

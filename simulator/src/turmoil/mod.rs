@@ -46,7 +46,8 @@ use crate::link::{End, Links};
 use crate::paths::RuleId;
 use crate::plan::{Cast, HostPlan, Plan, SwarmConfig, addr_of};
 use crate::simulation::Simulation;
-use crate::trace::{Trace, TraceResult};
+use crate::trace::Trace;
+use crate::watch::Sight;
 use faults::RuleOf;
 use host::{Condition, Peer, TRACKER_PORT, track};
 use net::World;
@@ -150,16 +151,16 @@ impl Agenda {
 impl<'c> Swarm<'c> {
     /// A swarm at its start, whose content is `original`.
     pub fn new(plan: Plan<'c>, original: RealContent) -> Self {
-        let Plan { config, classes, hosts, cast, faults } = plan;
+        let Plan { config, classes, hosts, cast, faults, trace } = plan;
         let (geometry, original) = (original.metainfo.geometry(), Arc::new(original));
         let tick = tick(&config, &hosts);
         let world = World::new(config.tcp, tick, latencies(&config, &hosts));
         let mut builder = world.builder();
         builder.rng_seed(config.seed).simulation_duration(FOR_EVER);
-        let (detail, seed) = (config.detail.clone(), config.seed);
+        let seed = config.seed;
         let books = Books::new(Pages {
             ledger: Ledger::new(geometry, config.census.clone()),
-            trace: Trace::new(detail),
+            trace,
             attendance: Attendance::new(seed, classes),
             have: Vec::new(),
             answered: 0,
@@ -275,7 +276,7 @@ impl<'c> Swarm<'c> {
         let Some(ends) = pages.attendance.join(host, self.now) else { return };
         self.agenda.push(ends, Event::Look(host));
         let Pages { trace, have, .. } = &mut *pages;
-        trace.recount().came(host, &have[host as usize]);
+        trace.came(self.now, host, addr_of(host), &have[host as usize]);
         pages.note(self.now, host, &Fact::Joined);
         let node = self.cast.node(host, session, addr_of(host), &pages.have[host as usize], self.now);
         drop(pages);
@@ -316,7 +317,7 @@ impl<'c> Swarm<'c> {
     fn depart(&mut self, host: u32, how: Departure, for_good: bool) {
         {
             let mut pages = self.books.open();
-            pages.trace.recount().went(host);
+            pages.trace.went(self.now, host);
             pages.note(self.now, host, &Fact::Left { for_good, how });
         }
         let state = &mut self.hosts[host as usize];
@@ -342,6 +343,12 @@ impl<'c> Swarm<'c> {
                 state.state = State::Down;
             }
         }
+    }
+}
+
+impl Sight for Swarm<'_> {
+    fn wire_bytes(&self, host: u32) -> (u64, u64) {
+        self.world.wire_bytes(host)
     }
 }
 
@@ -391,10 +398,6 @@ impl Simulation for Swarm<'_> {
         self.books.open().answered
     }
 
-    fn wire_bytes(&self, host: u32) -> (u64, u64) {
-        self.world.wire_bytes(host)
-    }
-
     fn to_come(&self) -> u32 {
         self.books.open().attendance.to_come()
     }
@@ -415,9 +418,8 @@ impl Simulation for Swarm<'_> {
         self.books.open().ledger.finish(self.now);
     }
 
-    fn finish_trace(self) -> TraceResult {
-        let nothing = Trace::new(crate::trace::Detail::Hash);
-        std::mem::replace(&mut self.books.open().trace, nothing).finish()
+    fn with_trace<T>(&mut self, act: impl FnOnce(&mut Trace) -> T) -> T {
+        act(&mut self.books.open().trace)
     }
 
     fn tick(&self) -> Option<Tick> {
