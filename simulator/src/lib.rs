@@ -3,6 +3,7 @@
 pub mod attendance;
 pub mod build;
 pub mod census;
+pub mod check;
 pub mod churn;
 pub mod claim;
 pub mod contact;
