@@ -34,5 +34,6 @@ pub mod simulation;
 pub mod strategies;
 pub mod swarm;
 pub mod trace;
+pub mod trace_file;
 pub mod turmoil;
 pub mod watch;
