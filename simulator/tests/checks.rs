@@ -113,3 +113,26 @@ fn a_failure_that_is_none_of_a_checker_tells_what_last_happened_too() {
     assert_eq!(failure.class, "invariant:the-test-breaks-it");
     assert!(failure.last_events.last().is_some_and(|event| event.contains("finds piece")), "{failure}");
 }
+
+/// The swarm of `first-swarm`, in small, in both backends.
+#[test]
+fn small_swarms_keep_the_rules_byte_for_byte() {
+    let small = ["content.size=2 MiB", "hosts.leecher.count=8", "time_cap=20 min"];
+    let all: [&[&str]; 5] = [
+        &[],
+        &["hosts.leecher.fast_extension=false"],
+        &["hosts.leecher.limits.allowed_fast=3", "hosts.seed.super_seeding=true"],
+        &["hosts.leecher.endgame_from=last-pieces", "hosts.leecher.choker=libtorrent"],
+        &[
+            "tracker.protocol=udp",
+            "hosts.leecher.peer_exchange=true",
+            "hosts.leecher.behaviour=under-reporter",
+        ],
+    ];
+    for more in all {
+        let sets = [&small[..], more].concat();
+        for backend in [Backend::Des, Backend::Turmoil] {
+            assert_eq!(found("first-swarm", &sets, 1, backend), None, "{more:?} in {}", backend.name());
+        }
+    }
+}

@@ -23,7 +23,8 @@ pub(super) struct Facts {
     /// Its uplink and downlink, in wire bytes a second.
     pub up: Option<u64>,
     pub down: Option<u64>,
-    pub socket_buffer: u64,
+    /// Bytes that a socket buffer and the queue before the downlink hold.
+    pub buffers: u64,
     /// Peers that are interested and unchoked at once at most.
     pub slots: Option<usize>,
     pub connections: usize,
@@ -84,7 +85,7 @@ impl Facts {
         Self {
             up,
             down,
-            socket_buffer: class.links.socket_buffer.bytes(),
+            buffers: class.links.socket_buffer.bytes() + class.links.queue.bytes(),
             slots,
             connections: connections as usize,
             max_requests: limits.max_requests as usize,

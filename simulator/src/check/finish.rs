@@ -1,9 +1,7 @@
 //! Everybody who can finish does.
 
-use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::tracker::client::LAST_RETRY;
-use torrentlab_engine::units::PieceIndex;
 use torrentlab_scenarios::schema::HostClass;
 
 use super::facts::span;
@@ -50,7 +48,7 @@ impl Checker for Finish {
         let all = Duration::of_transfer(content.saturating_mul(others.max(1)), core_up.max(1));
         let interval = span(scenario.tracker.interval);
         // A tracker that failed is tried again much later.
-        let retry = if scenario_has_tracker_faults(model) { LAST_RETRY } else { Duration::ZERO };
+        let retry = if model.tracker_disturbed_at.is_some() { LAST_RETRY } else { Duration::ZERO };
         for host in hosts() {
             let (state, facts) = (model.host(host), model.facts(host));
             let wants = facts.healthy && !state.have.is_full() && !state.storage_failed;
@@ -69,10 +67,8 @@ impl Checker for Finish {
             } else {
                 continue;
             };
-            let missing: Vec<PieceIndex> =
-                Bitfield::all(state.have.len()).minus(&state.have).take(8).collect();
             let seeds = hosts().filter(|&host| core(host).is_some_and(|at| at <= since)).take(3);
-            found.report(NAME, now, [host].into_iter().chain(seeds), missing, || {
+            found.report(NAME, now, [host].into_iter().chain(seeds), state.missing(), || {
                 format!(
                     "{} does not finish: it lacks {} of {} pieces {:.0} s after the last fault and the last arrival, though \
                      there are peers who have all, {what}",
@@ -85,13 +81,6 @@ impl Checker for Finish {
             return;
         }
     }
-}
-
-fn scenario_has_tracker_faults(model: &Model) -> bool {
-    model.scene.faults.faults.iter().any(|fault| {
-        fault.kind.is_trackers()
-            || matches!(&fault.hits, crate::fault::Hits::Links { from, to, .. } if from.tracker || to.tracker)
-    })
 }
 
 /// Whether a host is connected, by way of others who serve, to somebody who has everything; or has no excuse for not

@@ -13,13 +13,21 @@
 //! | `recent` | what last happened |
 //! | the others | the checkers |
 
+mod bans;
+mod diversity;
+mod endgame;
 mod facts;
 mod finish;
+mod limits;
+mod links;
 mod liveness;
+mod loops;
 mod model;
+mod pieces;
 mod protocol;
 mod recent;
 mod requests;
+mod tracker;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +41,7 @@ use torrentlab_engine::units::{ConnId, PieceIndex};
 
 use crate::failure::Failure;
 use crate::fault::Action;
+use crate::trace::Passage;
 use crate::watch::{Scene, Sight, Watch};
 use model::Model;
 pub use recent::Recent;
@@ -46,12 +55,31 @@ pub(crate) const CONTENT_EQUAL: (&str, &str) =
 
 /// All checkers: the name that a failure has (`check:` and this), and what it finds.
 pub const CHECKERS: &[(&str, &str)] = &[
-    (protocol::NAME, protocol::WHAT),
-    (requests::NAME, requests::WHAT),
+    pieces::BYTES_CONSERVED,
+    links::LINK_CAPS,
+    pieces::VERIFIED_ONLY,
     CONTENT_EQUAL,
-    (liveness::STALL.0, liveness::STALL.1),
-    (liveness::ENDGAME_STUCK.0, liveness::ENDGAME_STUCK.1),
+    (requests::NAME, requests::WHAT),
+    (protocol::NAME, protocol::WHAT),
+    limits::SLOTS,
+    limits::PIPELINE,
+    limits::CONNECTIONS,
+    (endgame::NAME, endgame::WHAT),
+    (bans::NAME, bans::WHAT),
+    tracker::TRACKER_COUNTS,
+    limits::MEMORY,
+    links::COPIES,
+    liveness::STALL,
+    liveness::STARVATION,
+    liveness::ENDGAME_STUCK,
+    tracker::ANNOUNCE_STORM,
+    loops::RECONNECT_LOOP,
+    loops::REQUEST_LOOP,
+    liveness::INTEREST_STUCK,
+    liveness::INTEREST_MISSING,
     (finish::NAME, finish::WHAT),
+    diversity::SEED_DIVERSITY,
+    diversity::RAREST_HERD,
 ];
 
 /// A checker. What happened is told to it before the model takes it in.
@@ -126,12 +154,21 @@ impl Checks {
     /// Those of the run of `scene`; what last happened is kept in `recent`.
     pub fn new(scene: &Scene, recent: Recent) -> Self {
         recent.name(scene.names.clone());
-        let mut checkers: Vec<Box<dyn Checker>> = Vec::new();
+        let mut checkers: Vec<Box<dyn Checker>> = vec![Box::new(links::Copies)];
         // In models of contacts nothing is said that could be held to rules.
         if scene.scenario.contacts.is_none() {
             checkers.push(Box::new(protocol::Protocol));
             checkers.push(Box::new(requests::Requests));
-            checkers.push(Box::new(liveness::Liveness));
+            checkers.push(Box::new(pieces::VerifiedOnly));
+            checkers.push(Box::new(pieces::BytesConserved::default()));
+            checkers.push(Box::new(limits::Limits::default()));
+            checkers.push(Box::new(bans::Bans::default()));
+            checkers.push(Box::new(endgame::Endgame::default()));
+            checkers.push(Box::new(loops::Loops::default()));
+            checkers.push(Box::new(tracker::Announces::default()));
+            checkers.push(Box::new(diversity::Diversity::default()));
+            checkers.push(Box::new(links::LinkCaps::default()));
+            checkers.push(Box::new(liveness::Liveness::default()));
             checkers.push(Box::new(finish::Finish));
         }
         Self {
@@ -199,6 +236,12 @@ impl Watch for Checks {
 
     fn fault(&mut self, now: Instant, action: &Action) {
         self.model.fault(now, action);
+    }
+
+    fn passage(&mut self, _: Instant, host: u32, passage: Passage) {
+        if let Passage::Received { piece, .. } = passage {
+            self.model.received(host, piece);
+        }
     }
 
     fn look(&mut self, now: Instant, swarm: &dyn Sight) {

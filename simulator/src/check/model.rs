@@ -25,10 +25,13 @@ pub(super) struct Model {
     facts: Vec<Facts>,
     /// Faults that are under way, by their position in the plan.
     pub under_way: BTreeSet<u32>,
-    /// When a fault last began or ended.
+    /// When a fault last began or ended, and one that is about the tracker.
     pub disturbed_at: Instant,
+    pub tracker_disturbed_at: Option<Instant>,
     /// When somebody last came.
     pub came_at: Instant,
+    /// Somebody came with some of the pieces.
+    pub came_with_some: bool,
     /// When anybody last stored a block that it lacked.
     pub progress_at: Instant,
 }
@@ -39,8 +42,6 @@ pub(super) struct Host {
     pub class: u16,
     pub exempt: bool,
     pub present: bool,
-    /// Since when it is there, or was there last.
-    pub came_at: Instant,
     /// Whether it came with everything.
     pub original_seed: bool,
     /// The pieces that it came with or has checked.
@@ -99,6 +100,8 @@ pub(super) struct Conn {
     /// When either of these last changed.
     pub am_interested_at: Instant,
     pub choking: bool,
+    /// When the other end last unchoked.
+    pub unchoked_at: Instant,
     pub interested: bool,
     /// Requests of this host that are out.
     pub asked: VecDeque<Block>,
@@ -150,6 +153,8 @@ impl Model {
             facts: Facts::of(&scene.scenario),
             under_way: BTreeSet::new(),
             disturbed_at: Instant::ZERO,
+            tracker_disturbed_at: None,
+            came_with_some: false,
             came_at: Instant::ZERO,
             progress_at: Instant::ZERO,
             scene,
@@ -197,11 +202,11 @@ impl Model {
     pub fn came(&mut self, now: Instant, host: u32, have: &Bitfield) {
         let geometry = self.scene.geometry;
         self.came_at = now;
+        self.came_with_some |= !have.is_empty() && !have.is_full();
         let Host { class, exempt, .. } = *self.host(host);
         let missing: Vec<PieceIndex> = Bitfield::all(have.len()).minus(have).collect();
         self.hosts[host as usize] = Host {
             present: true,
-            came_at: now,
             original_seed: have.is_full(),
             complete_at: have.is_full().then_some(now),
             have: have.clone(),
@@ -224,11 +229,20 @@ impl Model {
         let is_over = matches!(fault.kind, FaultKind::Stop | FaultKind::Kill | FaultKind::Vanish)
             && fault.end == Instant::NEVER
             || fault.kind.is_instant();
+        if fault.is_about_tracker() {
+            self.tracker_disturbed_at = Some(now);
+        }
         match action.what {
             What::Begin if !is_over => _ = self.under_way.insert(action.fault),
             What::End => _ = self.under_way.remove(&action.fault),
             _ => {}
         }
+    }
+
+    /// In a model of contacts, a host has received a piece.
+    pub fn received(&mut self, host: u32, piece: PieceIndex) {
+        let host = &mut self.hosts[host as usize];
+        _ = host.present && host.have.insert(piece);
     }
 
     pub fn input(&mut self, now: Instant, host: u32, input: &Input) {
@@ -279,11 +293,8 @@ impl Model {
                 }
             }
             Output::Close { conn, .. } => state.close(geometry, *conn, now),
-            Output::WriteBlock { block, .. } => {
-                if state.store(geometry, *block) {
-                    state.progress_at = now;
-                    self.progress_at = now;
-                }
+            Output::WriteBlock { block, .. } if state.store(geometry, *block) => {
+                (state.progress_at, self.progress_at) = (now, now);
             }
             _ => {}
         }
@@ -296,7 +307,6 @@ impl Host {
             class,
             exempt,
             present: false,
-            came_at: Instant::ZERO,
             original_seed: false,
             have: Bitfield::none(pieces),
             complete_at: None,
@@ -346,6 +356,11 @@ impl Host {
         self.conns().any(|conn| !conn.choking)
     }
 
+    /// Some of the pieces that it lacks.
+    pub fn missing(&self) -> Vec<PieceIndex> {
+        Bitfield::all(self.have.len()).minus(&self.have).take(8).collect()
+    }
+
     fn open_conn(&mut self, conn: Conn) {
         let slot = conn.id.slot();
         if self.conns.len() <= slot {
@@ -379,7 +394,10 @@ impl Host {
                 let lost = std::mem::take(&mut conn.asked);
                 lost.into_iter().for_each(|block| self.release(geometry, block));
             }
-            Message::Unchoke => conn.choking = false,
+            Message::Unchoke => {
+                conn.choking = false;
+                conn.unchoked_at = now;
+            }
             Message::Interested => conn.interested = true,
             Message::NotInterested => conn.interested = false,
             Message::Have(piece) => _ = geometry.contains(*piece) && conn.peer_has.insert(*piece),
@@ -409,11 +427,7 @@ impl Host {
                 conn.allowed.retain(|piece| *piece != block.piece);
                 self.answered(geometry, id, *block);
             }
-            Message::AllowedFast(piece) => {
-                if geometry.contains(*piece) && !conn.allowed.contains(piece) {
-                    conn.allowed.push(*piece);
-                }
-            }
+            Message::AllowedFast(piece) if !conn.allowed.contains(piece) => conn.allowed.push(*piece),
             Message::Extended { id: 0, payload } => {
                 if let Ok(handshake) = ExtensionHandshake::decode(payload) {
                     conn.reqq = handshake.reqq.map_or(conn.reqq, |reqq| reqq as usize);
@@ -550,6 +564,7 @@ impl Conn {
             am_interested: false,
             am_interested_at: now,
             choking: true,
+            unchoked_at: now,
             interested: false,
             asked: VecDeque::new(),
             waiting: VecDeque::new(),
