@@ -19,6 +19,7 @@ mod lab;
 mod payload;
 mod print;
 mod progress;
+mod replay;
 mod report;
 mod results;
 mod run;
@@ -60,6 +61,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Find the smallest scenario that fails in the same way
     Shrink(fuzz::ShrinkArgs),
+    /// Repeat a run and compare it, event by event where it has a trace
+    Replay(replay::Args),
     /// List the scenarios of the catalogue, or print one
     Scenarios(scenarios::Args),
     /// Rebuild the plots and the page of a run from its folder
@@ -84,6 +87,7 @@ impl Command {
             Self::Validate(args) => validate::run(registry, &args),
             Self::Fuzz(args) => fuzz::run(registry, &args),
             Self::Shrink(args) => fuzz::shrink(registry, &args),
+            Self::Replay(args) => replay::run(registry, &args),
             Self::Scenarios(args) => scenarios::run(&args),
             Self::Report(args) => report::run(&args),
             Self::Create(args) => create::run(&args),

@@ -7,7 +7,7 @@ use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::node::{DialFailure, Input, Output, StorageOp};
 use torrentlab_engine::time::Instant;
 use torrentlab_engine::tracker::AnnounceEvent;
-use torrentlab_engine::units::{Block, ConnId};
+use torrentlab_engine::units::{BLOCK_LEN, Block, ConnId};
 use torrentlab_engine::wire::{Message, Payload};
 
 use crate::fault::{Action, What};
@@ -28,8 +28,16 @@ pub struct Entry {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Conn(pub u32, pub u32);
 
-/// A block: piece, first byte, length.
-pub type Span = (u32, u32, u32);
+/// A block of a piece: which of its blocks of 16 KiB, or from which byte on and how long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Span {
+    /// The piece.
+    pub piece: u32,
+    /// Which of its blocks it is, from 0.
+    pub nth: u32,
+    /// First byte and length where it is not a whole block of 16 KiB.
+    pub odd: Option<(u32, u32)>,
+}
 
 /// An address, written as text.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -128,7 +136,9 @@ impl From<&Whereabouts> for SocketAddr {
 }
 
 fn span(block: Block) -> Span {
-    (block.piece.0, block.begin, block.len)
+    let Block { piece, begin, len } = block;
+    let whole = begin % BLOCK_LEN == 0 && len == BLOCK_LEN;
+    Span { piece: piece.0, nth: begin / BLOCK_LEN, odd: (!whole).then_some((begin, len)) }
 }
 
 impl Said {
@@ -208,7 +218,7 @@ impl Event {
                 let (what, block) = match op {
                     StorageOp::Read { block, .. } => (0, span(*block)),
                     StorageOp::Write(block) => (1, span(*block)),
-                    StorageOp::Check(piece) => (2, (piece.0, 0, 0)),
+                    StorageOp::Check(piece) => (2, Span { piece: piece.0, nth: 0, odd: None }),
                 };
                 Self::StorageFailed { what, block, why: why.clone() }
             }

@@ -22,7 +22,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use compare::{Comparison, Parting, compare_files, comparing};
-pub use entry::{Conn, Entry, Event, Said, Whereabouts};
+pub use entry::{Conn, Entry, Event, Said, Span, Whereabouts};
 pub use read::{TraceError, TraceReader};
 pub use words::Words;
 pub use write::{Recording, Stats};

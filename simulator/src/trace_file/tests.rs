@@ -2,6 +2,7 @@ use std::io::Cursor;
 
 use proptest::prelude::*;
 
+use super::entry::Span;
 use super::write::Writer;
 use super::*;
 
@@ -20,7 +21,10 @@ fn head() -> Head {
 fn entries(count: u64) -> Vec<Entry> {
     let event = |nth: u64| match nth % 5 {
         0 => Event::Timeout,
-        1 => Event::Heard { conn: Conn(3, 1), said: Said::Request((nth as u32, 16384, 16384)) },
+        1 => Event::Heard {
+            conn: Conn(3, 1),
+            said: Said::Request(Span { piece: nth as u32, nth: 1, odd: None }),
+        },
         2 => Event::Says { conn: Conn(3, 1), said: Said::Have(nth as u32) },
         3 => Event::Broadcasts { piece: 7, slots: vec![1, 2, 3] },
         _ => Event::Tells { what: "Completed".to_owned() },

@@ -150,9 +150,9 @@ fn said_words(said: &Said) -> String {
 }
 
 /// `block 3 of piece 17`.
-fn span_words((piece, begin, len): Span) -> String {
-    match begin % BLOCK_LEN {
-        0 => format!("block {} of piece {piece}", begin / BLOCK_LEN),
-        _ => format!("{len} bytes from {begin} of piece {piece}"),
+fn span_words(Span { piece, nth, odd }: Span) -> String {
+    match odd {
+        Some((begin, len)) if begin % BLOCK_LEN != 0 => format!("{len} bytes from {begin} of piece {piece}"),
+        _ => format!("block {nth} of piece {piece}"),
     }
 }

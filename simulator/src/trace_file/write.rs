@@ -13,14 +13,14 @@ use torrentlab_engine::time::Instant;
 use torrentlab_engine::units::ConnId;
 use zstd::stream::Encoder;
 
-use super::{BLOCK, Entry, Event, Head, MAGIC, Tail};
+use super::{BLOCK, Entry, Event, Head, MAGIC, MOST, Tail};
 use crate::fault::Action;
 use crate::run::resolved;
 use crate::trace::Passage;
 use crate::watch::{Scene, Watch};
 
-/// zstd's fastest ordinary level.
-const LEVEL: i32 = 1;
+/// Faster than zstd's ordinary levels: `zstd --fast=1`.
+const LEVEL: i32 = -1;
 
 /// What was written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -47,11 +47,9 @@ impl Recording {
         Ok(Self { file: File::create(path)?, result: Arc::default() })
     }
 
-    /// The watch that writes what happens in the run of `scene`. It finishes the file when it goes.
-    ///
-    /// # Errors
-    /// Where the file cannot be written.
-    pub fn watch(&self, scene: &Scene) -> io::Result<Box<dyn Watch>> {
+    /// The watch that writes what happens in the run of `scene`. It finishes the file when it goes, and
+    /// [`Recording::end`] tells whether it could.
+    pub fn watch(&self, scene: &Scene) -> Box<dyn Watch> {
         let head = Head {
             format: super::FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -59,14 +57,13 @@ impl Recording {
             seed: scene.seed,
             scenario: resolved(&scene.scenario, scene.seed),
         };
-        let writer = Writer::new(BufWriter::new(self.file.try_clone()?), &head)?;
-        Ok(Box::new(Recorder {
-            writer: Some(writer),
-            last: Instant::ZERO,
-            ended: false,
-            failed: None,
-            result: Arc::clone(&self.result),
-        }))
+        let writer = self.file.try_clone().and_then(|file| Writer::new(BufWriter::new(file), &head));
+        let (writer, failed) = match writer {
+            Ok(writer) => (Some(writer), None),
+            Err(error) => (None, Some(error)),
+        };
+        let result = Arc::clone(&self.result);
+        Box::new(Recorder { writer, last: Instant::ZERO, ended: false, failed, result })
     }
 
     /// What was written, once the run is over.
@@ -83,6 +80,8 @@ impl Recording {
 pub(super) struct Writer<W: Write> {
     out: Encoder<'static, W>,
     block: Vec<u8>,
+    /// How much of the block is written.
+    used: usize,
     in_block: u32,
     stats: Stats,
 }
@@ -92,50 +91,57 @@ impl<W: Write> Writer<W> {
         let mut out = Encoder::new(out, LEVEL)?;
         out.include_checksum(true)?;
         out.write_all(&MAGIC)?;
-        let mut writer =
-            Self { out, block: Vec::with_capacity(2 * BLOCK), in_block: 0, stats: Stats::default() };
+        let mut writer = Self { out, block: vec![0; BLOCK], used: 0, in_block: 0, stats: Stats::default() };
         let head = encoded(head)?;
-        writer.put_block(1, &head)?;
+        put_block(&mut writer.out, 1, &head)?;
         Ok(writer)
     }
 
     pub fn put(&mut self, entry: &Entry) -> io::Result<()> {
-        let block = std::mem::take(&mut self.block);
-        self.block = postcard::to_extend(entry, block).map_err(io::Error::other)?;
+        let used = loop {
+            let written = postcard::to_slice(entry, &mut self.block[self.used..]).map(|bytes| bytes.len());
+            match written {
+                Ok(used) => break used,
+                Err(postcard::Error::SerializeBufferFull) if self.in_block > 0 => self.end_block()?,
+                // An event that is longer than a block.
+                Err(postcard::Error::SerializeBufferFull) if self.block.len() < MOST => {
+                    self.block.resize(2 * self.block.len(), 0);
+                }
+                Err(error) => return Err(io::Error::other(error)),
+            }
+        };
+        self.used += used;
         self.in_block += 1;
         self.stats.entries += 1;
-        if self.block.len() >= BLOCK { self.end_block() } else { Ok(()) }
-    }
-
-    fn end_block(&mut self) -> io::Result<()> {
-        if self.in_block == 0 {
-            return Ok(());
-        }
-        let mut block = std::mem::take(&mut self.block);
-        self.put_block(self.in_block, &block)?;
-        block.clear();
-        (self.block, self.in_block) = (block, 0);
         Ok(())
     }
 
-    /// How many things there are, how many bytes they take, and they.
-    fn put_block(&mut self, things: u32, bytes: &[u8]) -> io::Result<()> {
-        self.stats.bytes += 8 + bytes.len() as u64;
-        self.out.write_all(&things.to_le_bytes())?;
-        self.out.write_all(&(bytes.len() as u32).to_le_bytes())?;
-        self.out.write_all(bytes)
+    fn end_block(&mut self) -> io::Result<()> {
+        if self.in_block > 0 {
+            self.stats.bytes += 8 + self.used as u64;
+            put_block(&mut self.out, self.in_block, &self.block[..self.used])?;
+            (self.used, self.in_block) = (0, 0);
+        }
+        Ok(())
     }
 
     /// A block of nothing, and the tail.
     pub fn finish(mut self, ended: bool) -> io::Result<(W, Stats)> {
         self.end_block()?;
         let tail = encoded(&Tail { entries: self.stats.entries, ended })?;
-        self.put_block(0, &tail)?;
+        put_block(&mut self.out, 0, &tail)?;
         let stats = self.stats;
         let mut out = self.out.finish()?;
         out.flush()?;
         Ok((out, stats))
     }
+}
+
+/// How many things there are, how many bytes they take, and they.
+fn put_block(out: &mut impl Write, things: u32, bytes: &[u8]) -> io::Result<()> {
+    out.write_all(&things.to_le_bytes())?;
+    out.write_all(&(bytes.len() as u32).to_le_bytes())?;
+    out.write_all(bytes)
 }
 
 fn encoded(value: &impl Serialize) -> io::Result<Vec<u8>> {
