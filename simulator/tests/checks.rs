@@ -56,6 +56,19 @@ fn assert_finds(checker: &str, failure: Option<Failure>) {
 }
 
 #[test]
+fn checkers_change_nothing() {
+    let sets = ["content.size=2 MiB", "hosts.leecher.count=8"].map(str::to_owned);
+    let scenario = load("first-swarm", &sets).unwrap_or_else(|error| panic!("{error}")).scenario;
+    for backend in [Backend::Des, Backend::Turmoil] {
+        let hash = |check| {
+            let options = RunOptions { check, backend, ..RunOptions::default() };
+            run(&scenario, 1, &Registry::default(), &options, &mut |_| ()).unwrap().trace.hash
+        };
+        assert_eq!(hash(true), hash(false), "{}", backend.name());
+    }
+}
+
+#[test]
 fn an_engine_under_no_rule_keeps_the_rules_negative() {
     assert_eq!(found_of(&[], || OnOutput(|output, relay: &mut Relay| relay.to_driver(output))), None);
 }

@@ -12,7 +12,7 @@ use crate::watch::Sight;
 pub(super) const LINK_CAPS: (&str, &str) = (
     "link-caps",
     "A host sends and receives no more bytes on the wire than its links carry in the time, plus what a socket buffer and \
-     the queue before the downlink hold, a block for each connection, and 64 KiB.",
+     the queue before the downlink hold, a block for each connection that it may have, and 64 KiB.",
 );
 pub(super) const COPIES: (&str, &str) =
     ("copies", "The distributed copies of the record are those of what hosts were told, counted afresh.");
@@ -49,7 +49,8 @@ impl Checker for LinkCaps {
                 meter.excess = [0, 0];
                 continue;
             }
-            let under_way = BLOCK_BYTES * model.host(host).open as u64;
+            let connections = model.facts(host).connections.min(model.hosts.len());
+            let under_way = BLOCK_BYTES * connections as u64;
             let buffer = model.facts(host).buffers + SLACK_BYTES + under_way;
             for (nth, (new, cap)) in [up, down].into_iter().zip(rates(model, host)).enumerate() {
                 let Some(cap) = cap else { continue };
