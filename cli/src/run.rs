@@ -478,3 +478,71 @@ impl Board {
         self.ended = runs;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use clap::Parser;
+    use torrentlab_engine::node::Output;
+    use torrentlab_engine::torrent::Torrent;
+    use torrentlab_engine::wire::Message;
+    use torrentlab_simulator::mutant::{Mutant, OnOutput, Relay};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    /// Says that it is interested twice.
+    fn registry() -> Registry {
+        let mut registry = Registry::default();
+        registry.register_node("stutters", |setup, now| {
+            let rule = OnOutput(|output: Output, relay: &mut Relay| {
+                if let Output::Send { message: Message::Interested, .. } = &output {
+                    relay.to_driver(output.clone());
+                }
+                relay.to_driver(output);
+            });
+            Box::new(Mutant::new(Torrent::new(setup, now), rule))
+        });
+        registry
+    }
+
+    /// How a run of eight leechers with this node ends.
+    fn checked(node: &str, out: &Path) -> Exit {
+        let node = format!("hosts.leecher.node={node}");
+        let line = ["run", "first-swarm", "--check", "--quiet", "--out"].map(str::to_owned);
+        let sets = ["--set", "content.size=1 MiB", "--set", "hosts.leecher.count=8", "--set", &node];
+        let line = line.into_iter().chain([out.display().to_string()]).chain(sets.map(str::to_owned));
+        run(&registry(), &Line::parse_from(line).args).map_err(|_| "it cannot run").unwrap()
+    }
+
+    #[test]
+    fn a_run_that_breaks_a_rule_says_which_and_how_to_see_it_again() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(checked("stutters", dir.path()), Exit::Failed));
+        let folder = dir.path().join("first-swarm/1");
+        let text = fs::read_to_string(folder.join("failure.txt")).unwrap();
+        assert!(text.starts_with("check:protocol at ") && text.contains("\n  hosts: leecher-"), "{text}");
+        assert!(text.contains("says to seed-0: interested"), "{text}");
+        let replay = "replay: torrentlab run first-swarm --seed 1 --set 'content.size=1 MiB' --set \
+                      'hosts.leecher.count=8' --set 'hosts.leecher.node=stutters' --check\n";
+        assert!(text.ends_with(replay), "{text}");
+        assert!(!folder.join("summary.json").exists());
+    }
+
+    #[test]
+    fn a_run_that_breaks_none_leaves_no_failure_negative() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("first-swarm/1");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("failure.txt"), "of another run").unwrap();
+        assert!(matches!(checked("engine", dir.path()), Exit::Done));
+        assert!(!folder.join("failure.txt").exists() && folder.join("summary.json").exists());
+    }
+}

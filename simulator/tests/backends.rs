@@ -21,7 +21,7 @@ fn outcome_with(backend: Backend, faults: &str, protocol: &str) -> Result<RunRec
         format!("fault=[{faults}]"),
     ];
     let scenario = load("first-swarm", &sets).unwrap_or_else(|error| panic!("{error}")).scenario;
-    let options = RunOptions { backend, ..RunOptions::default() };
+    let options = RunOptions { backend, check: true, ..RunOptions::default() };
     let outcome = run(&scenario, 1, &Registry::default(), &options, &mut |_| ());
     outcome
         .map(|outcome| {

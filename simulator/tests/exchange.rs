@@ -59,7 +59,7 @@ fn record(text: &str, with: &str, seed: u64, backend: Backend) -> RunRecord {
     // Of every class.
     let text = text.replace("\nlinks = {", &format!("\n{with}\nlinks = {{"));
     let scenario = Scenario::from_toml(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
-    let options = RunOptions { backend, check: backend == Backend::Des, ..RunOptions::default() };
+    let options = RunOptions { backend, check: true, ..RunOptions::default() };
     run(&scenario, seed, &Registry::default(), &options, &mut |_| ()).unwrap_or_else(|e| panic!("{e}")).record
 }
 

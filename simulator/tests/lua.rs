@@ -34,7 +34,7 @@ fn outcome_of(field: &str, text: &str, backend: Backend) -> Result<Outcome, RunE
     ];
     let loaded = load("first-swarm", &sets).unwrap_or_else(|error| panic!("{error}"));
     drop(folder);
-    let options = RunOptions { backend, ..RunOptions::default() };
+    let options = RunOptions { backend, check: true, ..RunOptions::default() };
     run(&loaded.scenario, 1, &Registry::default(), &options, &mut |_| ())
 }
 
@@ -230,7 +230,7 @@ fn a_script_unchokes_whom_the_same_strategy_in_rust_unchokes() {
         });
         let mut scenario = torrentlab_scenarios::read(&script.scenario_toml, "s.toml", &[]).unwrap().scenario;
         scenario.hosts.get_mut("leecher").unwrap().choker = Strategy::named("best");
-        let options = RunOptions { backend, ..RunOptions::default() };
+        let options = RunOptions { backend, check: true, ..RunOptions::default() };
         let rust = run(&scenario, 1, &registry, &options, &mut |_| ()).unwrap().record;
         assert_eq!(script.info.trace_hash, rust.info.trace_hash, "{backend:?}");
     }

@@ -14,8 +14,8 @@ use super::{Act, Checker, Found};
 use crate::watch::Sight;
 
 pub(super) const NAME: &str = "endgame-bounded";
-pub(super) const WHAT: &str = "A host receives no more blocks twice than 64, a fifth of all (all, where the endgame begins with \
-the last pieces), and one for each request that it gave up; and what others were asked for too is cancelled when it comes \
+pub(super) const WHAT: &str = "A host receives no more blocks twice than 64, a fifth of all (four times all, where the \
+endgame begins with the last pieces), and one for each request that it gave up; and what others were asked for too is cancelled when it comes \
 (BEP 3).";
 
 /// Blocks that anybody may receive twice.
@@ -51,7 +51,8 @@ impl Checker for Endgame {
                 twice.blocks += 1;
                 let all = model.geometry().blocks();
                 let share = match model.facts(host).endgame {
-                    Some(EndgameFrom::LastPieces) => all,
+                    // With few pieces that is soon, and no block is asked of only so many.
+                    Some(EndgameFrom::LastPieces) => 4 * all,
                     _ => all / 5,
                 };
                 let most = FEW + share + twice.given_up;

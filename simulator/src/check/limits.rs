@@ -57,12 +57,16 @@ impl Checker for Limits {
                 format!("has {open} connections, of {most} at most")
             });
         }
+        if let Input::Closed { conn, .. } = input {
+            self.end_if_under(model, host, *conn);
+        }
         let Input::Message { conn, message } = input else { return };
         let Some(conn) = model.conn(host, *conn) else { return };
         match message {
             Message::Interested if !conn.interested && !conn.am_choking => {
                 self.count_slots(model, now, host, 1, found);
             }
+            Message::NotInterested => self.end_if_under(model, host, conn.id),
             Message::Request(_) if conn.waiting.len() > facts.reqq => {
                 let (waiting, most) = (conn.waiting.len(), facts.reqq);
                 tell(model, now, host, Some(conn), MEMORY.0, found, || {
@@ -74,6 +78,9 @@ impl Checker for Limits {
     }
 
     fn output(&mut self, model: &Model, now: Instant, host: u32, act: &Act<'_>, found: &mut Found) {
+        if let Output::Close { conn, .. } = act.output {
+            self.end_if_under(model, host, *conn);
+        }
         let Output::Send { conn, message } = act.output else { return };
         let Some(conn) = model.conn(host, *conn).filter(|_| model.is_judged(host)) else { return };
         match message {
@@ -85,7 +92,7 @@ impl Checker for Limits {
                 }
                 self.count_slots(model, now, host, usize::from(conn.interested), found);
             }
-            Message::Choke if conn.interested => self.end_if_under(model, host, conn.id),
+            Message::Choke => self.end_if_under(model, host, conn.id),
             Message::Request(_) => {
                 let facts = model.facts(host);
                 let piece = model.geometry().blocks_in(torrentlab_engine::units::PieceIndex(0)) as usize;
@@ -137,6 +144,9 @@ impl Limits {
 
     /// `conn` is about to lose its slot.
     fn end_if_under(&mut self, model: &Model, host: u32, conn: ConnId) {
+        if !self.over.contains_key(&host) {
+            return;
+        }
         let left = served(model, host).filter(|served| served.id != conn).count();
         if model.facts(host).slots.is_none_or(|slots| left <= slots) {
             self.over.remove(&host);

@@ -12,13 +12,15 @@ use crate::watch::Sight;
 pub(super) const LINK_CAPS: (&str, &str) = (
     "link-caps",
     "A host sends and receives no more bytes on the wire than its links carry in the time, plus what a socket buffer and \
-     the queue before the downlink hold.",
+     the queue before the downlink hold, a block for each connection that it may have, and 64 KiB.",
 );
 pub(super) const COPIES: (&str, &str) =
     ("copies", "The distributed copies of the record are those of what hosts were told, counted afresh.");
 
-/// Beyond what buffers hold: segments under way, announces, acknowledgements.
+/// Beyond what buffers hold: announces, acknowledgements.
 const SLACK_BYTES: u64 = 64 * 1024;
+/// A block that a connection has under way counts as sent when it sets out: with its headers.
+const BLOCK_BYTES: u64 = 18 * 1024;
 
 /// What each host sent and received by the last look, and by how much that was too much.
 #[derive(Default)]
@@ -47,7 +49,9 @@ impl Checker for LinkCaps {
                 meter.excess = [0, 0];
                 continue;
             }
-            let buffer = model.facts(host).buffers + SLACK_BYTES;
+            let connections = model.facts(host).connections.min(model.hosts.len());
+            let under_way = BLOCK_BYTES * connections as u64;
+            let buffer = model.facts(host).buffers + SLACK_BYTES + under_way;
             for (nth, (new, cap)) in [up, down].into_iter().zip(rates(model, host)).enumerate() {
                 let Some(cap) = cap else { continue };
                 let carried = (u128::from(cap) * nanos / 1_000_000_000) as u64;

@@ -423,10 +423,7 @@ impl Host {
                 conn.blocks_in += 1;
                 self.answered(geometry, id, *block);
             }
-            Message::Reject(block) => {
-                conn.allowed.retain(|piece| *piece != block.piece);
-                self.answered(geometry, id, *block);
-            }
+            Message::Reject(block) => self.answered(geometry, id, *block),
             Message::AllowedFast(piece) if !conn.allowed.contains(piece) => conn.allowed.push(*piece),
             Message::Extended { id: 0, payload } => {
                 if let Ok(handshake) = ExtensionHandshake::decode(payload) {

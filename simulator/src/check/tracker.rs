@@ -57,7 +57,7 @@ impl Checker for Announces {
     fn came(&mut self, _: &Model, now: Instant, host: u32) {
         let announcer = self.hosts.entry(host).or_default();
         announcer.too_soon.clear();
-        (announcer.again_at, announcer.completed) = (Some(now), false);
+        (announcer.again_at, announcer.answered, announcer.completed) = (Some(now), None, false);
     }
 
     fn output(&mut self, model: &Model, now: Instant, host: u32, act: &Act<'_>, found: &mut Found) {

@@ -56,7 +56,7 @@ fn cases() -> &'static [Case] {
 /// One run for each seed; everyone completes.
 fn runs(scenario: &Scenario, backend: Backend) -> Vec<RunRecord> {
     let registry = Registry::default();
-    let options = RunOptions { backend, ..RunOptions::default() };
+    let options = RunOptions { backend, check: true, ..RunOptions::default() };
     let mut records = Vec::new();
     let work = |seed, tell: &mut dyn FnMut(_)| {
         let outcome =
