@@ -10,7 +10,9 @@ pub mod content;
 pub mod disk;
 pub mod explain;
 pub mod failure;
+pub mod fake_peer;
 pub mod fault;
+pub mod lab;
 pub mod ledger;
 pub mod link;
 pub mod lua;
@@ -33,3 +35,5 @@ pub mod swarm;
 pub mod trace;
 pub mod turmoil;
 pub mod watch;
+
+pub use lab::{Fault, Link, Swarm};
