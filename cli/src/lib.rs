@@ -13,6 +13,7 @@ mod cost;
 mod create;
 mod explain;
 mod failure;
+mod fuzz;
 mod get;
 mod lab;
 mod payload;
@@ -55,6 +56,10 @@ enum Command {
     Compare(compare::Args),
     /// Judge the claims of scenarios over several seeds, each beside its negative control
     Validate(validate::Args),
+    /// Run random swarms under all checkers, and make what fails small
+    Fuzz(fuzz::Args),
+    /// Find the smallest scenario that fails in the same way
+    Shrink(fuzz::ShrinkArgs),
     /// List the scenarios of the catalogue, or print one
     Scenarios(scenarios::Args),
     /// Rebuild the plots and the page of a run from its folder
@@ -77,6 +82,8 @@ impl Command {
             Self::Run(args) => run::run(registry, &args),
             Self::Compare(args) => compare::run(registry, &args),
             Self::Validate(args) => validate::run(registry, &args),
+            Self::Fuzz(args) => fuzz::run(registry, &args),
+            Self::Shrink(args) => fuzz::shrink(registry, &args),
             Self::Scenarios(args) => scenarios::run(&args),
             Self::Report(args) => report::run(&args),
             Self::Create(args) => create::run(&args),

@@ -14,6 +14,8 @@ use crate::Failure;
 
 /// The link to the last run.
 const LATEST: &str = "latest";
+/// What a run failed of, in its folder.
+const FAILURE: &str = "failure.txt";
 
 /// `OUT/<scenario>`, with a folder for each seed, and the link `OUT/latest`.
 pub(crate) struct Results {
@@ -52,7 +54,18 @@ impl Results {
         let dir = self.of_seed(record.summary.seed);
         record.write(&dir).map_err(|error| Failure::unwritable(&error))?;
         write_report(record, &dir).map_err(|error| Failure::unwritable(&error))?;
-        Ok(())
+        match fs::remove_file(dir.join(FAILURE)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(unwritable(&dir.join(FAILURE), error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes what the run with this seed failed of, and how to see it again.
+    pub fn keep_failure(&self, seed: u64, text: &str) -> Result<(), Failure> {
+        let dir = self.of_seed(seed);
+        let path = dir.join(FAILURE);
+        let written = fs::create_dir_all(&dir).and_then(|()| fs::write(&path, text));
+        written.map_err(|error| unwritable(&path, error))
     }
 
     /// Writes what several runs have in common, and the plot over all of them.
@@ -77,6 +90,11 @@ impl Results {
             .with_context(|| format!("cannot make the link {}", link.display()))
             .map_err(|error| Failure::failed(error, Failure::ELSEWHERE))
     }
+}
+
+fn unwritable(path: &Path, error: std::io::Error) -> Failure {
+    let error = anyhow!(error).context(format!("cannot write {}", path.display()));
+    Failure::failed(error, Failure::ELSEWHERE)
 }
 
 /// The error gives its cause itself.

@@ -64,6 +64,10 @@ pub(crate) struct Args {
     /// text in the run's folder, explain/HOST.csv and .txt; may be repeated
     #[arg(long, value_name = "HOST")]
     explain: Vec<String>,
+    /// Hold every host to the rules while the swarm runs: a run ends with the first that is broken, and the folder of its
+    /// results gets failure.txt in place of tables
+    #[arg(long)]
+    check: bool,
     /// Print the summary as JSON and nothing else
     #[arg(long)]
     json: bool,
@@ -113,6 +117,7 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
     let options = RunOptions {
         backend: args.backend.into(),
         content: content.as_ref(),
+        check: args.check,
         stop: Some(&stop),
         ..RunOptions::default()
     };
@@ -127,7 +132,12 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
             Err(Trouble::Run(RunError::Stopped)) => {}
             // It is the same for every seed.
             Err(Trouble::Run(RunError::Build(error))) => return Err(point(&error)),
-            Err(trouble) => ended.failures.push(trouble.explain(args, seed)),
+            Err(trouble) => {
+                if let Trouble::Run(RunError::Failed { failure, .. }) = &trouble {
+                    results.keep_failure(seed, &format!("{failure}\n\nreplay: {}\n", args.replay(seed)))?;
+                }
+                ended.failures.push(trouble.explain(args, seed));
+            }
         }
     }
     ended.tell(args, &scenario, &results)?;
@@ -182,6 +192,9 @@ impl Args {
         self.sets.iter().for_each(|set| command += &format!(" --set '{set}'"));
         for (name, path) in [("payload", &self.payload), ("torrent", &self.torrent), ("data", &self.data)] {
             command.extend(path.iter().map(|path| format!(" --{name} '{}'", path.display())));
+        }
+        if self.check {
+            command += " --check";
         }
         command
     }
@@ -302,7 +315,10 @@ impl Trouble {
                 let hint = format!("mend the strategy, and replay it with `{}`", args.replay(seed));
                 Failure::failed(anyhow!("seed {seed}: the strategy failed: {what}"), hint)
             }
-            Self::Run(RunError::Failed { failure, .. }) => defect(failure.to_string()),
+            Self::Run(RunError::Failed { failure, .. }) => {
+                let hint = format!("a failure is found: replay it with `{}`", args.replay(seed));
+                Failure::failed(anyhow!("seed {seed}: {failure}"), hint)
+            }
             Self::Run(error) => defect(error.to_string()),
         }
     }

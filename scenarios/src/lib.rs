@@ -9,6 +9,7 @@ mod draw;
 mod error;
 mod load;
 mod profile;
+mod reduce;
 mod source;
 mod strategy;
 mod target;

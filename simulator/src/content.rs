@@ -125,7 +125,7 @@ fn mixed(state: u64) -> u64 {
 }
 
 /// What stands for the content of a synthetic block: never 0, and of no other block.
-fn tag(block: Block) -> u64 {
+pub(crate) fn tag(block: Block) -> u64 {
     (u64::from(block.piece.0) << 32 | u64::from(block.begin)) + 1
 }
 

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::{Block, ConnId, Geometry, PieceIndex};
+use torrentlab_reports::stats::Health;
 use torrentlab_scenarios::schema::Departure;
 
 use crate::census::Census;
@@ -232,6 +233,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Distributed copies among the hosts present.
+    pub fn distributed_copies(&self) -> f64 {
+        Health::of(&self.census.copies()).distributed_copies
+    }
+
     /// Accounts for content of this shape, whose copies are counted in `census`.
     pub fn new(geometry: Geometry, census: Census) -> Self {
         let rare_pieces = geometry.pieces();

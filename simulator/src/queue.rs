@@ -66,6 +66,16 @@ impl<E: Copy> Queue<E> {
         }
     }
 
+    /// How many events are planned.
+    pub fn len(&self) -> usize {
+        self.current.len() - self.done + self.in_wheel + self.far.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The next event and its time.
     pub fn pop(&mut self) -> Option<(Instant, E)> {
         self.pop_by(Instant::NEVER)

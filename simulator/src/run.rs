@@ -14,6 +14,7 @@ use torrentlab_scenarios::units::Span;
 use torrentlab_scenarios::{Draw, InitialPieces, Scenario, Stay};
 
 use crate::build::{BuildError, build, synthetic};
+use crate::check::{CONTENT_EQUAL, Checks, Recent};
 use crate::claim::{claims, fits};
 use crate::content::{Content, RealContent};
 use crate::explain::Explain;
@@ -137,11 +138,14 @@ pub fn run(
     options: &RunOptions<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, RunError> {
-    let result = catch_unwind(AssertUnwindSafe(|| run_bare(scenario, seed, registry, options, progress)));
+    let recent = Recent::default();
+    let result =
+        catch_unwind(AssertUnwindSafe(|| run_bare(scenario, seed, registry, options, &recent, progress)));
     result.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let what = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
-        Err(RunError::Failed { seed, failure: Box::new(Failure::of_panic(what)) })
+        let failure = Failure { last_events: recent.words(&[]), ..Failure::of_panic(what) };
+        Err(RunError::Failed { seed, failure: Box::new(failure) })
     })
 }
 
@@ -204,6 +208,7 @@ fn run_bare(
     seed: u64,
     registry: &Registry,
     options: &RunOptions<'_>,
+    recent: &Recent,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, RunError> {
     options.check_stop()?;
@@ -214,7 +219,7 @@ fn run_bare(
     let geometry = content.geometry();
     let plan = |content| -> Result<Plan<'_>, BuildError> {
         let mut plan = build(scenario, registry, content, seed, options.detail.clone(), options.explain)?;
-        *plan.trace.watches() = watches(scenario, seed, registry, options, &plan);
+        *plan.trace.watches() = watches(scenario, seed, registry, options, recent, &plan);
         Ok(plan)
     };
     if let Some(model) = scenario.contacts {
@@ -245,14 +250,17 @@ fn watches(
     seed: u64,
     registry: &Registry,
     options: &RunOptions<'_>,
+    recent: &Recent,
     plan: &Plan<'_>,
 ) -> Watches {
-    let Some(Watching(watch)) = options.watch else { return Watches::default() };
+    if !options.check && options.watch.is_none() {
+        return Watches::default();
+    }
     let misbehaves = |host| plan.faults.faults.iter().any(|fault| fault.misbehaves() && fault.hits(host));
     let classes: Vec<&HostClass> = scenario.hosts.values().collect();
     let breaks_rules = |class: u16| registry.breaks_rules(&classes[usize::from(class)].node);
     let exempt = (0..).zip(&plan.hosts).map(|(host, plan)| breaks_rules(plan.class) || misbehaves(host));
-    Watches(watch(&Scene {
+    let scene = Scene {
         scenario: Arc::new(scenario.clone()),
         seed,
         backend: options.backend,
@@ -260,7 +268,12 @@ fn watches(
         names: Arc::new(Names::of(scenario)),
         faults: Arc::new(plan.faults.clone()),
         exempt: exempt.collect(),
-    }))
+    };
+    let mut all = options.watch.map_or_else(Vec::new, |Watching(watch)| watch(&scene));
+    if options.check {
+        all.push(Box::new(Checks::new(&scene, recent.clone())));
+    }
+    Watches(all)
 }
 
 /// A model of contacts carries no bytes.
@@ -310,6 +323,11 @@ impl Job<'_> {
         let cross_region_share = cross_region_share(scenario, &swarm.ledger());
         let faults = fault_rows(scenario, swarm.faults().plan(), swarm.now());
         let tick = swarm.tick();
+        if options.check && corrupt > 0 {
+            let what = format!("the content of {corrupt} hosts differs from the original");
+            let failure = Failure::of_checker(CONTENT_EQUAL.0, swarm.now(), what);
+            return Err(RunError::Failed { seed, failure: Box::new(failure) });
+        }
         let trace = swarm.with_trace(Trace::finish);
         let mut info = RunInfo {
             scenario: scenario.name.clone(),

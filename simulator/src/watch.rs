@@ -71,6 +71,14 @@ pub trait Watch: Send {
 pub trait Sight {
     /// Wire bytes that `host` has sent and received.
     fn wire_bytes(&self, host: u32) -> (u64, u64);
+
+    /// Distributed copies, as the record has them.
+    fn distributed_copies(&self) -> f64;
+
+    /// Events that are planned, where there is a queue of them.
+    fn queued(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// What a [`Watch`] knows of the run before it begins.

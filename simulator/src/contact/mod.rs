@@ -276,6 +276,10 @@ impl Sight for Swarm {
         let account = &self.ledger.hosts[host as usize];
         (account.payload_up, account.payload_down)
     }
+
+    fn distributed_copies(&self) -> f64 {
+        self.ledger.distributed_copies()
+    }
 }
 
 impl Simulation for Swarm {

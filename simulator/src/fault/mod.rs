@@ -123,6 +123,15 @@ impl PlannedFault {
         matches!(self.kind, FaultKind::Stall | FaultKind::LyingHave | FaultKind::Corrupt(_))
     }
 
+    /// Whether it keeps the tracker from answering, or from hearing somebody.
+    pub fn is_about_tracker(&self) -> bool {
+        match &self.hits {
+            Hits::Tracker => true,
+            Hits::Links { from, to, .. } => from.tracker || to.tracker,
+            Hits::Hosts(_) => false,
+        }
+    }
+
     /// Whether it hits what goes from one host to another.
     pub fn cuts(&self, one: u32, other: u32) -> bool {
         let Hits::Links { from, to, both_ways } = &self.hits else { return false };

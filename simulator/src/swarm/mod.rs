@@ -187,6 +187,14 @@ impl Sight for Swarm<'_> {
     fn wire_bytes(&self, host: u32) -> (u64, u64) {
         self.net.wire_bytes(host)
     }
+
+    fn distributed_copies(&self) -> f64 {
+        self.ledger.distributed_copies()
+    }
+
+    fn queued(&self) -> Option<usize> {
+        Some(self.queue.len())
+    }
 }
 
 impl Simulation for Swarm<'_> {

@@ -350,6 +350,10 @@ impl Sight for Swarm<'_> {
     fn wire_bytes(&self, host: u32) -> (u64, u64) {
         self.world.wire_bytes(host)
     }
+
+    fn distributed_copies(&self) -> f64 {
+        self.books.open().ledger.distributed_copies()
+    }
 }
 
 impl Simulation for Swarm<'_> {
