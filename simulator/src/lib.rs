@@ -11,8 +11,10 @@ pub mod content;
 pub mod disk;
 pub mod explain;
 pub mod failure;
+pub mod fake_peer;
 pub mod fault;
 pub mod fuzz;
+pub mod lab;
 pub mod ledger;
 pub mod link;
 pub mod lua;
@@ -37,3 +39,5 @@ pub mod trace;
 pub mod trace_file;
 pub mod turmoil;
 pub mod watch;
+
+pub use lab::{Fault, Link, Swarm};
