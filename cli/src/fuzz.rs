@@ -86,7 +86,7 @@ pub(crate) struct ShrinkArgs {
 }
 
 /// A time as in a scenario, where `10m` stands for ten minutes too.
-fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let minutes = text.trim().strip_suffix('m').filter(|number| number.trim().parse::<f64>().is_ok());
     let span = minutes.map_or_else(|| text.to_owned(), |number| format!("{} min", number.trim()));
     let span: Span =

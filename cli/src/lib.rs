@@ -27,6 +27,7 @@ mod scenarios;
 mod seed;
 mod share;
 mod show;
+mod trace;
 mod track;
 mod validate;
 
@@ -63,6 +64,8 @@ enum Command {
     Shrink(fuzz::ShrinkArgs),
     /// Repeat a run and compare it, event by event where it has a trace
     Replay(replay::Args),
+    /// Print what happened in a run, event by event, in words
+    Trace(trace::Args),
     /// List the scenarios of the catalogue, or print one
     Scenarios(scenarios::Args),
     /// Rebuild the plots and the page of a run from its folder
@@ -88,6 +91,7 @@ impl Command {
             Self::Fuzz(args) => fuzz::run(registry, &args),
             Self::Shrink(args) => fuzz::shrink(registry, &args),
             Self::Replay(args) => replay::run(registry, &args),
+            Self::Trace(args) => trace::run(&args),
             Self::Scenarios(args) => scenarios::run(&args),
             Self::Report(args) => report::run(&args),
             Self::Create(args) => create::run(&args),

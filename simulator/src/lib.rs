@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod link;
 pub mod lua;
 pub mod matchmaker;
+pub mod museum;
 pub mod mutant;
 pub mod names;
 pub mod observe;

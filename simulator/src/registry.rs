@@ -17,7 +17,7 @@ use torrentlab_scenarios::Strategy;
 use crate::census::Census;
 use crate::lua::Complaints;
 use crate::player::Player;
-use crate::{rogue, strategies};
+use crate::{museum, rogue, strategies};
 
 /// What a picker is made from, beside its parameters.
 #[derive(Clone, Debug)]
@@ -97,6 +97,7 @@ impl Default for Registry {
             Self { nodes: BTreeMap::new(), pickers: BTreeMap::new(), chokers: BTreeMap::new() };
         strategies::register(&mut registry);
         rogue::register(&mut registry);
+        museum::register(&mut registry);
         registry
     }
 }
