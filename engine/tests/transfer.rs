@@ -421,3 +421,17 @@ fn a_peer_that_sends_a_piece_soon_enough_is_asked_for_all_of_it() {
     // Four blocks came in a second: a piece of twelve takes some seconds.
     assert_eq!((asked(20), asked(0)), (12, 8));
 }
+
+/// "The number of outstanding request messages this client supports without dropping any" (BEP 10).
+#[test]
+fn a_whole_piece_is_asked_for_no_further_than_reqq() {
+    let most = |reqq: u32| {
+        let stage = Stage::leecher_of(3, 12).with(|config| config.whole_pieces = Duration::from_secs(20));
+        let mut script =
+            stage.plays(&format!("a joins \n a < extended reqq={reqq}, have-all, unchoke \n wait 1s"));
+        script.answers("a", |block| format!("piece {block}"));
+        script.count("a", "request")
+    };
+    // Those that are answered at once make place for as many more.
+    assert_eq!((most(6), most(20)), (10, 12));
+}

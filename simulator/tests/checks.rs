@@ -1,9 +1,12 @@
 //! Swarms of the real engine under all checkers: none may find anything.
 
+use std::fs;
+
 use torrentlab_engine::node::{Input, Output};
 use torrentlab_engine::torrent::Torrent;
 use torrentlab_engine::wire::Message;
 use torrentlab_scenarios::load;
+use torrentlab_simulator::check::CHECKERS;
 use torrentlab_simulator::failure::Failure;
 use torrentlab_simulator::mutant::{Mutant, OnInput, OnOutput, Relay, Rule};
 use torrentlab_simulator::registry::Registry;
@@ -53,6 +56,22 @@ fn assert_finds(checker: &str, failure: Option<Failure>) {
     let failure = failure.unwrap_or_else(|| panic!("{checker} finds nothing"));
     assert_eq!(failure.class, format!("check:{checker}"), "{failure}");
     assert!(failure.at.is_some() && !failure.hosts.is_empty(), "{failure}");
+}
+
+/// `UPDATE=1` writes it anew.
+#[test]
+fn the_page_has_all_checkers() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/checkers.md");
+    let page = fs::read_to_string(path).unwrap();
+    let rows: Vec<String> = CHECKERS.iter().map(|(name, what)| format!("| `{name}` | {what} |\n")).collect();
+    let table = format!("| name | what holds |\n|---|---|\n{}", rows.concat());
+    let (before, rest) = page.split_once("<!-- checkers -->\n").unwrap();
+    let (found, after) = rest.split_once("<!-- end -->").unwrap();
+    if std::env::var_os("UPDATE").is_some() {
+        let page = format!("{before}<!-- checkers -->\n{table}<!-- end -->{after}");
+        return fs::write(path, page).unwrap();
+    }
+    assert_eq!(found, table, "hint: UPDATE=1 writes it anew");
 }
 
 #[test]

@@ -136,7 +136,8 @@ impl Torrent {
             self.ask(conn, block, now, out);
         }
         if spare > 0 && self.takes_whole_pieces(conn, now) {
-            while self.may_download(conn, now)
+            while self.peers.get(conn).is_some_and(Peer::takes_requests)
+                && self.may_download(conn, now)
                 && let Some(block) = self.pieces.ask_own(conn)
             {
                 self.ask(conn, block, now, out);

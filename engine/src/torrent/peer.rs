@@ -205,6 +205,11 @@ impl Peer {
         target.saturating_sub(self.asked.len() as u32)
     }
 
+    /// Whether it holds one request more, as far as it has told.
+    pub fn takes_requests(&self) -> bool {
+        self.asked.len() < self.pipeline.reqq as usize
+    }
+
     /// Lines that are empty keep no memory: of many peers only a few are served or serve at a time.
     pub fn give_back_memory(&mut self) {
         if self.asked.is_empty() {
@@ -272,13 +277,15 @@ pub(super) struct Pipeline {
     min: u32,
     /// What the other side takes (`reqq`, BEP 10) and we bear.
     max: u32,
+    /// What the other side takes.
+    reqq: u32,
     /// The shortest time from request to block.
     base: Duration,
 }
 
 impl Pipeline {
     pub fn new(min: u32, max: u32) -> Self {
-        Self { depth: FIRST_DEPTH.max(min).min(max), min, max, base: Duration::MAX }
+        Self { depth: FIRST_DEPTH.max(min).min(max), min, max, reqq: u32::MAX, base: Duration::MAX }
     }
 
     /// A block came `took` after it was asked for as the `place`th in line.
@@ -296,7 +303,8 @@ impl Pipeline {
 
     /// The other side says how many requests it takes.
     pub fn cap(&mut self, reqq: u32) {
-        self.max = self.max.min(reqq.max(1));
+        self.reqq = reqq.max(1);
+        self.max = self.max.min(self.reqq);
         self.depth = self.depth.min(self.max);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use torrentlab_engine::node::{Input, Output};
 use torrentlab_engine::time::{Duration, Instant};
-use torrentlab_engine::units::ConnId;
+use torrentlab_engine::units::{ConnId, PieceIndex};
 use torrentlab_engine::wire::Message;
 
 use super::model::{Conn, Model};
@@ -18,7 +18,7 @@ pub(super) const SLOTS: (&str, &str) = (
 );
 pub(super) const PIPELINE: (&str, &str) = (
     "pipeline",
-    "No more requests are out to a peer than it holds (`reqq` of its extension handshake, else 500), nor than \
+    "No more requests are out to a peer than it holds, if it says so (`reqq` of its extension handshake), nor than \
      `limits.max_requests` and one piece.",
 );
 pub(super) const CONNECTIONS: (&str, &str) =
@@ -95,7 +95,8 @@ impl Checker for Limits {
             Message::Choke => self.end_if_under(model, host, conn.id),
             Message::Request(_) => {
                 let facts = model.facts(host);
-                let piece = model.geometry().blocks_in(torrentlab_engine::units::PieceIndex(0)) as usize;
+                // Of a peer that sends a piece soon enough all of one is asked for (`limits.whole_pieces`).
+                let piece = model.geometry().blocks_in(PieceIndex(0)) as usize;
                 let most = conn.reqq.min(facts.max_requests + piece);
                 if conn.asked.len() >= most {
                     tell(model, now, host, Some(conn), PIPELINE.0, found, || {
@@ -112,7 +113,8 @@ impl Checker for Limits {
         over.into_iter().for_each(|host| self.count_slots(model, now, host, 0, found));
         let Some(queued) = swarm.queued() else { return };
         let ends: u64 = model.hosts.iter().map(|host| host.open as u64).sum();
-        let most = EVENTS_PER_HOST * (1 + model.hosts.len() as u64) + EVENTS_PER_END * ends;
+        let planned = model.scene.faults.actions.len() as u64;
+        let most = EVENTS_PER_HOST * (1 + model.hosts.len() as u64) + EVENTS_PER_END * ends + planned;
         if queued as u64 > most {
             found.report(MEMORY.0, now, [], [], || {
                 format!(

@@ -14,9 +14,6 @@ use super::facts::Facts;
 use crate::fault::{Action, What};
 use crate::watch::Scene;
 
-/// Requests of one peer that a client holds where it does not say (libtorrent's default).
-const DEFAULT_REQQ: usize = 500;
-
 /// All hosts, and what is the matter.
 #[derive(Debug)]
 pub(super) struct Model {
@@ -110,7 +107,7 @@ pub(super) struct Conn {
     /// Pieces that the other end serves while it chokes, and that this host does.
     pub allowed: Vec<PieceIndex>,
     pub granted: Vec<PieceIndex>,
-    /// Requests that the other end holds.
+    /// Requests that the other end says that it holds.
     pub reqq: usize,
     /// Ids under which the other end has wanted messages of extensions.
     pub extensions: BTreeSet<u8>,
@@ -567,7 +564,7 @@ impl Conn {
             waiting: VecDeque::new(),
             allowed: Vec::new(),
             granted: Vec::new(),
-            reqq: DEFAULT_REQQ,
+            reqq: usize::MAX,
             extensions: BTreeSet::new(),
             blocks_in: 0,
             blocks_out: 0,

@@ -18,8 +18,8 @@ pub(super) const VERIFIED_ONLY: (&str, &str) =
     ("verified-only", "A host announces and serves pieces that it came with or has checked, and no others.");
 pub(super) const BYTES_CONSERVED: (&str, &str) = (
     "bytes-conserved",
-    "A block that arrives was sent by the other end of the connection, no more often than it was sent, as long as it was \
-     asked for, and with its own content: a piece whose blocks all came from peers who keep the rules is never found wrong.",
+    "A block that arrives was sent by the other end of the connection, no more often than it was sent, whole and with its \
+     own content; and a piece whose blocks all came from peers who keep the rules is never found wrong.",
 );
 
 /// Only what was checked is announced and served.
