@@ -17,6 +17,7 @@ mod fuzz;
 mod get;
 mod lab;
 mod payload;
+mod pcap;
 mod print;
 mod progress;
 mod replay;
@@ -64,6 +65,8 @@ enum Command {
     Shrink(fuzz::ShrinkArgs),
     /// Repeat a run and compare it, event by event where it has a trace
     Replay(replay::Args),
+    /// Write what hosts of a run sent each other as a packet capture, for Wireshark
+    Pcap(pcap::Args),
     /// Print what happened in a run, event by event, in words
     Trace(trace::Args),
     /// List the scenarios of the catalogue, or print one
@@ -91,6 +94,7 @@ impl Command {
             Self::Fuzz(args) => fuzz::run(registry, &args),
             Self::Shrink(args) => fuzz::shrink(registry, &args),
             Self::Replay(args) => replay::run(registry, &args),
+            Self::Pcap(args) => pcap::run(registry, &args),
             Self::Trace(args) => trace::run(&args),
             Self::Scenarios(args) => scenarios::run(&args),
             Self::Report(args) => report::run(&args),

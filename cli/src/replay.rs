@@ -85,8 +85,47 @@ impl KeptRun {
         }
     }
 
-    /// What it is told where repeating it does not do the same.
-    pub fn differs(&self) -> Failure {
+    /// Runs it again, with `watch`: the hash of everything that happened, unless it fails. `None` if it was interrupted.
+    fn run_again(
+        &self,
+        registry: &Registry,
+        watch: Watching<'_>,
+        quiet: bool,
+    ) -> Result<Option<Option<String>>, Failure> {
+        let stop = stop_on_signal()?;
+        let options = RunOptions {
+            backend: self.backend,
+            check: self.failed,
+            watch: Some(watch),
+            stop: Some(&stop),
+            ..RunOptions::default()
+        };
+        let mut progress = Progress::counting("replaying", Unit::Hosts, 0, quiet);
+        let result = simulate(&self.scenario, self.seed, registry, &options, &mut |reached| {
+            progress.set_total(u64::from(reached.total));
+            let done = u64::from(reached.completed);
+            progress.set(done, || format!("after {:.0} s simulated", reached.simulated_s));
+        });
+        progress.finish();
+        match result {
+            Ok(outcome) => Ok(Some(Some(format!("{:032x}", outcome.trace.hash)))),
+            Err(RunError::Failed { .. }) => Ok(Some(None)),
+            Err(RunError::Stopped) => Ok(None),
+            Err(error) => Err(Failure::told(&error).within(self.path.display())),
+        }
+    }
+
+    /// Runs it again, with `watch`, and makes sure that it is the same run.
+    pub fn repeat(&self, registry: &Registry, watch: Watching<'_>, quiet: bool) -> Result<Exit, Failure> {
+        self.tell_version();
+        match self.run_again(registry, watch, quiet)? {
+            None => Ok(Exit::Interrupted),
+            Some(hash) if self.hash.is_none() || hash == self.hash => Ok(Exit::Done),
+            Some(_) => Err(self.differs()),
+        }
+    }
+
+    fn differs(&self) -> Failure {
         let hint = "another version may run it differently, and a run with --payload needs its content: run it again";
         Failure::failed(anyhow!("{}: repeated, the run is another one", self.path.display()), hint)
     }
@@ -108,26 +147,8 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
         let trace = trace.lock().ok().and_then(|mut trace| trace.take());
         trace.into_iter().map(|trace| comparing(scene, trace, &comparison)).collect()
     };
-    let stop = stop_on_signal()?;
-    let options = RunOptions {
-        backend: kept.backend,
-        check: kept.failed,
-        watch: Some(Watching(&watch)),
-        stop: Some(&stop),
-        ..RunOptions::default()
-    };
-    let mut progress = Progress::counting("replaying", Unit::Hosts, 0, args.quiet);
-    let result = simulate(&kept.scenario, kept.seed, registry, &options, &mut |reached| {
-        progress.set_total(u64::from(reached.total));
-        progress
-            .set(u64::from(reached.completed), || format!("after {:.0} s simulated", reached.simulated_s));
-    });
-    progress.finish();
-    let hash = match result {
-        Ok(outcome) => Some(format!("{:032x}", outcome.trace.hash)),
-        Err(RunError::Failed { .. }) => None,
-        Err(RunError::Stopped) => return Ok(Exit::Interrupted),
-        Err(error) => return Err(Failure::told(&error).within(kept.path.display())),
+    let Some(hash) = kept.run_again(registry, Watching(&watch), args.quiet)? else {
+        return Ok(Exit::Interrupted);
     };
     let (events, parting) =
         comparison.result().map_err(|error| Failure::told(&error).within(kept.path.display()))?;

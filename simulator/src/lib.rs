@@ -2,6 +2,7 @@
 
 pub mod attendance;
 pub mod build;
+pub mod capture;
 pub mod census;
 pub mod check;
 pub mod churn;
