@@ -15,6 +15,7 @@ mod explain;
 mod failure;
 mod fuzz;
 mod get;
+mod inspect;
 mod lab;
 mod payload;
 mod pcap;
@@ -67,6 +68,8 @@ enum Command {
     Replay(replay::Args),
     /// Write what hosts of a run sent each other as a packet capture, for Wireshark
     Pcap(pcap::Args),
+    /// Look at a moment of a run: who chokes whom, what is in flight, and why; or find where two runs part
+    Inspect(inspect::Args),
     /// Print what happened in a run, event by event, in words
     Trace(trace::Args),
     /// List the scenarios of the catalogue, or print one
@@ -95,6 +98,7 @@ impl Command {
             Self::Shrink(args) => fuzz::shrink(registry, &args),
             Self::Replay(args) => replay::run(registry, &args),
             Self::Pcap(args) => pcap::run(registry, &args),
+            Self::Inspect(args) => inspect::run(registry, &args),
             Self::Trace(args) => trace::run(&args),
             Self::Scenarios(args) => scenarios::run(&args),
             Self::Report(args) => report::run(&args),

@@ -4,8 +4,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
+use torrentlab_engine::time::Instant;
 use torrentlab_reports::record::RunRecord;
 use torrentlab_scenarios::Scenario;
+use torrentlab_simulator::explain::Explain;
 use torrentlab_simulator::registry::Registry;
 use torrentlab_simulator::run::{Backend, RunError, RunOptions, run as simulate};
 use torrentlab_simulator::trace_file::{Comparison, Parting, TraceReader, comparing};
@@ -90,6 +92,7 @@ impl KeptRun {
         &self,
         registry: &Registry,
         watch: Watching<'_>,
+        look: Option<(Instant, &Explain)>,
         quiet: bool,
     ) -> Result<Option<Option<String>>, Failure> {
         let stop = stop_on_signal()?;
@@ -97,6 +100,8 @@ impl KeptRun {
             backend: self.backend,
             check: self.failed,
             watch: Some(watch),
+            look_at: look.map(|(at, _)| at),
+            explain: look.map(|(_, explain)| explain),
             stop: Some(&stop),
             ..RunOptions::default()
         };
@@ -117,8 +122,25 @@ impl KeptRun {
 
     /// Runs it again, with `watch`, and makes sure that it is the same run.
     pub fn repeat(&self, registry: &Registry, watch: Watching<'_>, quiet: bool) -> Result<Exit, Failure> {
+        self.same(self.run_again(registry, watch, None, quiet)?)
+    }
+
+    /// The same, and looks at the moment `at`.
+    pub fn repeat_looking(
+        &self,
+        registry: &Registry,
+        watch: Watching<'_>,
+        at: Instant,
+        explain: &Explain,
+        quiet: bool,
+    ) -> Result<Exit, Failure> {
+        self.same(self.run_again(registry, watch, Some((at, explain)), quiet)?)
+    }
+
+    /// Whether what was run again, with this hash unless it failed, is this run.
+    fn same(&self, hash: Option<Option<String>>) -> Result<Exit, Failure> {
         self.tell_version();
-        match self.run_again(registry, watch, quiet)? {
+        match hash {
             None => Ok(Exit::Interrupted),
             Some(hash) if self.hash.is_none() || hash == self.hash => Ok(Exit::Done),
             Some(_) => Err(self.differs()),
@@ -147,7 +169,7 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
         let trace = trace.lock().ok().and_then(|mut trace| trace.take());
         trace.into_iter().map(|trace| comparing(scene, trace, &comparison)).collect()
     };
-    let Some(hash) = kept.run_again(registry, Watching(&watch), args.quiet)? else {
+    let Some(hash) = kept.run_again(registry, Watching(&watch), None, args.quiet)? else {
         return Ok(Exit::Interrupted);
     };
     let (events, parting) =

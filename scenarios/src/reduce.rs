@@ -1,5 +1,7 @@
 //! Smaller scenarios out of a larger one, as data: whoever looks for the smallest that still does something tries these.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use toml_edit::{DocumentMut, Item, Value};
 
 use crate::Draw;
@@ -55,6 +57,28 @@ impl Scenario {
             self.content.size.bytes(),
             self.fault.iter().map(times).fold(0, u64::saturating_add),
         )
+    }
+
+    /// In what two scenarios differ: a line for each field, `path: this one | the other one`.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let fields = |scenario: &Self| -> BTreeMap<String, String> {
+            let Ok(document) = scenario.resolved_toml().parse::<DocumentMut>() else {
+                return BTreeMap::new();
+            };
+            let mut all = BTreeMap::new();
+            leaves(document.as_item(), String::new(), &mut all);
+            all
+        };
+        let (ours, theirs) = (fields(self), fields(other));
+        let paths: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+        let value = |of: &BTreeMap<String, String>, path: &String| {
+            of.get(path).map_or("-", String::as_str).to_owned()
+        };
+        let line = |path: &&String| {
+            let (one, two) = (value(&ours, path), value(&theirs, path));
+            (one != two).then(|| format!("{path}: {one} | {two}"))
+        };
+        paths.iter().filter_map(line).collect()
     }
 
     fn brief(&self) -> Option<DocumentMut> {
@@ -183,6 +207,20 @@ fn walk(item: &Item, path: &mut Vec<Step>, all: &mut Vec<Vec<Step>>) {
         for (at, value) in list.iter().enumerate() {
             below(Step::At(at), &Item::Value(value.clone()));
         }
+    }
+}
+
+/// The values of a document by their dotted paths.
+fn leaves(item: &Item, path: String, all: &mut BTreeMap<String, String>) {
+    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    if let Some(table) = item.as_table_like() {
+        table.iter().for_each(|(key, item)| leaves(item, below(key), all));
+    } else if let Some(tables) = item.as_array_of_tables() {
+        for (at, table) in tables.iter().enumerate() {
+            leaves(&Item::Table(table.clone()), below(&at.to_string()), all);
+        }
+    } else if let Some(value) = item.as_value() {
+        all.insert(path, value.to_string().trim().to_owned());
     }
 }
 

@@ -15,6 +15,7 @@ pub mod failure;
 pub mod fake_peer;
 pub mod fault;
 pub mod fuzz;
+pub mod inspect;
 pub mod lab;
 pub mod ledger;
 pub mod link;
