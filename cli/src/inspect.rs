@@ -99,7 +99,7 @@ fn look(registry: &Registry, args: &Args, kept: &KeptRun, at: Duration) -> Resul
 }
 
 /// The two hosts of `A,B` or `A-B`: names have dashes, too.
-fn ends(names: &Names, conn: &str) -> Result<[u32; 2], Failure> {
+pub(crate) fn ends(names: &Names, conn: &str) -> Result<[u32; 2], Failure> {
     let splits = conn.match_indices([',', '-']).map(|(at, _)| (conn[..at].trim(), conn[at + 1..].trim()));
     let found = splits.filter_map(|(one, other)| Some([names.number(one)?, names.number(other)?])).next();
     found.ok_or_else(|| {

@@ -27,6 +27,7 @@ mod results;
 mod run;
 mod scenarios;
 mod seed;
+mod sequence;
 mod share;
 mod show;
 mod trace;
@@ -70,6 +71,8 @@ enum Command {
     Pcap(pcap::Args),
     /// Look at a moment of a run: who chokes whom, what is in flight, and why; or find where two runs part
     Inspect(inspect::Args),
+    /// Draw what two hosts of a run say to each other
+    Sequence(sequence::Args),
     /// Print what happened in a run, event by event, in words
     Trace(trace::Args),
     /// List the scenarios of the catalogue, or print one
@@ -99,6 +102,7 @@ impl Command {
             Self::Replay(args) => replay::run(registry, &args),
             Self::Pcap(args) => pcap::run(registry, &args),
             Self::Inspect(args) => inspect::run(registry, &args),
+            Self::Sequence(args) => sequence::run(registry, &args),
             Self::Trace(args) => trace::run(&args),
             Self::Scenarios(args) => scenarios::run(&args),
             Self::Report(args) => report::run(&args),

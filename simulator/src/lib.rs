@@ -35,6 +35,7 @@ pub mod registry;
 pub mod rogue;
 pub mod run;
 pub mod script;
+pub mod sequence;
 pub mod simulation;
 pub mod strategies;
 pub mod swarm;
