@@ -37,6 +37,12 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
     let names = Names::of(&kept.scenario);
     let hosts = args.hosts.iter().map(|host| names.find(host)).collect::<Result<Vec<u32>, _>>();
     let hosts = hosts.map_err(|error| Failure::told(&error))?;
+    if hosts.len() > 1 && hosts.iter().any(|host| hosts.iter().filter(|other| *other == host).count() > 1) {
+        return Err(Failure::input(
+            anyhow!("a host is named twice"),
+            "name two hosts, or one for all that it does",
+        ));
+    }
     let until = args.to.map_or(Instant::NEVER, |to| Instant::from_nanos(to.as_nanos() as u64));
     // Nothing stays of a capture of another run.
     let part = args.out.with_extension("part");

@@ -94,6 +94,8 @@ impl<W: Write> Writer<W> {
         let mut writer = Self { out, block: vec![0; BLOCK], used: 0, in_block: 0, stats: Stats::default() };
         let head = encoded(head)?;
         put_block(&mut writer.out, 1, &head)?;
+        // Whatever becomes of the rest, the file tells what it is.
+        writer.out.flush()?;
         Ok(writer)
     }
 
