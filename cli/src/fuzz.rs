@@ -26,6 +26,8 @@ use crate::{Exit, Failure};
 const RUNS: u32 = 200;
 /// Seeds that a campaign by time may get to.
 const MOST_RUNS: u32 = 10_000_000;
+/// Runs that each processor is given at a time.
+const BATCH: usize = 256;
 /// A failure is made smaller for so long at most, unless the user says otherwise.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -196,7 +198,7 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
             Some(lasts) => Progress::counting("fuzzing", Unit::Seconds, lasts.as_secs(), args.quiet),
             None => Progress::counting("fuzzing", Unit::Runs, seeds.len() as u64, args.quiet),
         };
-        side_by_side(&seeds, threads, work, |news| {
+        let mut enter = |news| {
             let News::Done(seed, Some(result)) = news else { return };
             match result {
                 Ok(found) => harvest.enter(seed, found),
@@ -210,7 +212,14 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
                 let failures: usize = harvest.failures.values().map(|(seeds, _)| seeds.len()).sum();
                 format!("{} runs, {failures} failures, {met} of {} probes", harvest.runs, PROBES.len())
             });
-        });
+        };
+        // A campaign by time does not know how many seeds it will get to.
+        for some in seeds.chunks(BATCH * threads) {
+            side_by_side(some, threads, &work, &mut enter);
+            if out_of_time.load(Ordering::Relaxed) {
+                break;
+            }
+        }
         progress.finish();
     }
     if let Some(trouble) = trouble {
