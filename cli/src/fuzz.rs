@@ -189,10 +189,16 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
             if out_of_time.load(Ordering::Relaxed) {
                 return None;
             }
-            let scenario = generate(seed as u32).map_err(|error| error.to_string());
-            Some(scenario.and_then(|scenario| {
-                laboratory.run(&scenario, Some(Watching(&watch))).map_err(|error| error.to_string())
-            }))
+            let scenario = match generate(seed as u32) {
+                Ok(scenario) => scenario,
+                Err(error) => return Some(Err(error.to_string())),
+            };
+            match laboratory.run(&scenario, Some(Watching(&watch))) {
+                Ok(found) => Some(Ok(found)),
+                // Its time was over.
+                Err(RunError::Stopped) => None,
+                Err(error) => Some(Err(error.to_string())),
+            }
         };
         let mut progress = match args.lasts {
             Some(lasts) => Progress::counting("fuzzing", Unit::Seconds, lasts.as_secs(), args.quiet),

@@ -1,6 +1,7 @@
 //! Random swarms break no rule, whatever carries them, and random ones of proptest's do not either.
 
 use proptest::prelude::*;
+use torrentlab_scenarios::{Scenario, load};
 use torrentlab_simulator::failure::Failure;
 use torrentlab_simulator::fuzz::{Coverage, generate, text};
 use torrentlab_simulator::registry::Registry;
@@ -9,15 +10,18 @@ use torrentlab_simulator::watch::{Scene, Watch, Watching};
 
 /// Runs the swarm of a seed under all checkers: how it fails, if it does.
 fn failure(seed: u32, backend: Backend, coverage: &Coverage) -> Option<Failure> {
-    let scenario = generate(seed).unwrap_or_else(|error| panic!("{error}"));
+    of_scenario(&generate(seed).unwrap_or_else(|error| panic!("{error}")), backend, coverage)
+}
+
+fn of_scenario(scenario: &Scenario, backend: Backend, coverage: &Coverage) -> Option<Failure> {
     let watch = |scene: &Scene| -> Vec<Box<dyn Watch>> { vec![Box::new(coverage.probes(scene))] };
     let options = RunOptions { backend, check: true, watch: Some(Watching(&watch)), ..RunOptions::default() };
-    match run(&scenario, u64::from(seed), &Registry::default(), &options, &mut |_| ()) {
+    match run(scenario, u64::from(scenario.seed), &Registry::default(), &options, &mut |_| ()) {
         Ok(_) => None,
         Err(RunError::Failed { failure, .. }) => Some(*failure),
         // Turmoil cannot have every scenario.
         Err(RunError::Build(_)) if backend == Backend::Turmoil => None,
-        Err(error) => panic!("seed {seed}: {error}"),
+        Err(error) => panic!("{}: {error}", scenario.name),
     }
 }
 
@@ -38,13 +42,15 @@ fn nothing_breaks_and_most_of_what_can_happen_does() {
     assert!(met >= 20, "{:?}", coverage.met());
 }
 
-/// Seeds that once failed: a message that was held on its way landed with others of its broadcast (5029); a super-seed
-/// kept a piece for a peer that never asked for all of it (5084).
+/// What random swarms once broke, made small: each file tells its story.
 #[test]
 fn what_once_broke_does_not_break_again() {
-    for seed in [5029, 5084] {
-        if let Some(failure) = failure(seed, Backend::Des, &Coverage::default()) {
-            panic!("{}", tell(seed, &failure));
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/found");
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path().display().to_string();
+        let scenario = load(&path, &[]).unwrap_or_else(|error| panic!("{error}")).scenario;
+        if let Some(failure) = of_scenario(&scenario, Backend::Des, &Coverage::default()) {
+            panic!("{path}: {failure}");
         }
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct Facts {
     pub rarest_first: bool,
     /// Whether it shows its pieces one by one.
     pub super_seeding: bool,
+    /// Whether it may begin a piece and be kept from asking for any of it.
+    pub asks_slowly: bool,
 }
 
 impl Facts {
@@ -104,6 +106,7 @@ impl Facts {
                 && limits.dial_target > 0,
             rarest_first: class.picker.name() == "rarest-first",
             super_seeding: class.super_seeding,
+            asks_slowly: bytes(limits.down).or(bytes(limits.down_per_conn)).is_some(),
         }
     }
 }

@@ -6,6 +6,7 @@ use torrentlab_engine::units::{BLOCK_LEN, Block};
 use torrentlab_engine::wire::Message;
 use torrentlab_scenarios::schema::EndgameFrom;
 
+use super::facts::Facts;
 use super::model::{Conn, Host, Model};
 use super::recent::of_block;
 use super::{Act, Checker, Found};
@@ -48,7 +49,7 @@ fn wrong(model: &Model, number: u32, conn: &Conn, block: Block) -> Option<&'stat
         Some("without saying that it is interested")
     } else if conn.asked.contains(&block) {
         Some("which that peer was asked for already")
-    } else if host.block(block).asked > 0 && !is_endgame(host, facts.endgame, block) {
+    } else if host.block(block).asked > 0 && !is_endgame(host, facts, block) {
         Some("which another peer was asked for, and it is not the end")
     } else {
         None
@@ -56,12 +57,15 @@ fn wrong(model: &Model, number: u32, conn: &Conn, block: Block) -> Option<&'stat
 }
 
 /// Whether a block may be asked for that others were asked for.
-fn is_endgame(host: &Host, from: Option<EndgameFrom>, block: Block) -> bool {
-    match from {
+fn is_endgame(host: &Host, facts: &Facts, block: Block) -> bool {
+    match facts.endgame {
         None => false,
         // "Once all sub-pieces which a peer doesn't have are actively being requested" (Cohen 2003).
         Some(EndgameFrom::LastBlocks) => host.free == 0,
         // "At least one request to every piece that's left to download" (libtorrent).
-        Some(EndgameFrom::LastPieces) => host.untouched.is_empty() && host.has_all_asked(block.piece),
+        Some(EndgameFrom::LastPieces) => {
+            let all_begun = host.untouched.is_empty() || facts.asks_slowly;
+            all_begun && host.has_all_asked(block.piece)
+        }
     }
 }

@@ -206,6 +206,7 @@ impl Author {
             "limits.down_per_conn = \"60 KiB/s\"",
             "limits.redial_max = \"2 min\"",
             "limits.half_open = 1",
+            "limits.connections = 8",
         ];
         if self.chance(3) {
             let slots = self.one_of(&["2", "8", "\"by-rate\""]);
@@ -321,7 +322,7 @@ impl Author {
         };
         let some = format!("1 of {leechers}");
         let links = format!("seed <-> {leechers}");
-        let (kind, target) = match self.dice.below(20) {
+        let (kind, target) = match self.dice.below(24) {
             0 => ("\"stop\"", whom),
             1 => ("\"kill\"", whom),
             2 => ("\"vanish\"", whom),
@@ -341,6 +342,10 @@ impl Author {
             16 => ("\"down\"", "tracker".to_owned()),
             17 => ("{ slow = \"20 s\" }", "tracker".to_owned()),
             18 => ("{ wrong = \"garbage\" }", "tracker".to_owned()),
+            19 => ("{ wrong = \"errors\" }", "tracker".to_owned()),
+            20 => ("{ wrong = \"dead-peers\" }", "tracker".to_owned()),
+            21 => ("\"disk-full\"", some),
+            22 => ("\"read-error\"", whom),
             _ => ("\"forgets\"", "tracker".to_owned()),
         };
         let lasts = if kind == "\"forgets\"" { String::new() } else { format!("\nfor = \"{lasts} s\"") };

@@ -194,7 +194,7 @@ mod tests {
             assert!(shrunk.is_minimal);
             assert_eq!((pieces, faults), (2, 0), "{}", shrunk.scenario.brief_toml());
             assert!(
-                (3..=4).contains(&hosts) && lines(&shrunk.scenario) < 32,
+                (3..=4).contains(&hosts) && lines(&shrunk.scenario) < 45,
                 "{}",
                 shrunk.scenario.brief_toml()
             );
