@@ -13,18 +13,24 @@ mod cost;
 mod create;
 mod explain;
 mod failure;
+mod fuzz;
 mod get;
+mod inspect;
 mod lab;
 mod payload;
+mod pcap;
 mod print;
 mod progress;
+mod replay;
 mod report;
 mod results;
 mod run;
 mod scenarios;
 mod seed;
+mod sequence;
 mod share;
 mod show;
+mod trace;
 mod track;
 mod validate;
 
@@ -55,6 +61,20 @@ enum Command {
     Compare(compare::Args),
     /// Judge the claims of scenarios over several seeds, each beside its negative control
     Validate(validate::Args),
+    /// Run random swarms under all checkers, and make what fails small
+    Fuzz(fuzz::Args),
+    /// Find the smallest scenario that fails in the same way
+    Shrink(fuzz::ShrinkArgs),
+    /// Repeat a run and compare it, event by event where it has a trace
+    Replay(replay::Args),
+    /// Write what hosts of a run sent each other as a packet capture, for Wireshark
+    Pcap(pcap::Args),
+    /// Look at a moment of a run: who chokes whom, what is in flight, and why; or find where two runs part
+    Inspect(inspect::Args),
+    /// Draw what two hosts of a run say to each other
+    Sequence(sequence::Args),
+    /// Print what happened in a run, event by event, in words
+    Trace(trace::Args),
     /// List the scenarios of the catalogue, or print one
     Scenarios(scenarios::Args),
     /// Rebuild the plots and the page of a run from its folder
@@ -77,6 +97,13 @@ impl Command {
             Self::Run(args) => run::run(registry, &args),
             Self::Compare(args) => compare::run(registry, &args),
             Self::Validate(args) => validate::run(registry, &args),
+            Self::Fuzz(args) => fuzz::run(registry, &args),
+            Self::Shrink(args) => fuzz::shrink(registry, &args),
+            Self::Replay(args) => replay::run(registry, &args),
+            Self::Pcap(args) => pcap::run(registry, &args),
+            Self::Inspect(args) => inspect::run(registry, &args),
+            Self::Sequence(args) => sequence::run(registry, &args),
+            Self::Trace(args) => trace::run(&args),
             Self::Scenarios(args) => scenarios::run(&args),
             Self::Report(args) => report::run(&args),
             Self::Create(args) => create::run(&args),

@@ -19,6 +19,8 @@ pub enum Unit {
     Bytes,
     Hosts,
     Runs,
+    Seconds,
+    Candidates,
 }
 
 impl Unit {
@@ -27,6 +29,8 @@ impl Unit {
             Self::Bytes => "{prefix:>9} {wide_bar} {bytes}/{total_bytes} {msg}",
             Self::Hosts => "{prefix:>9} {wide_bar} {pos}/{len} finished {msg}",
             Self::Runs => "{prefix:>9} {wide_bar} {pos}/{len} runs, {eta} left ({msg})",
+            Self::Seconds => "{prefix:>9} {wide_bar} {pos}/{len} s ({msg})",
+            Self::Candidates => "{prefix:>9} {spinner} {pos} candidates, {msg}",
         }
     }
 
@@ -35,6 +39,8 @@ impl Unit {
             Self::Bytes => format!("{}/{}", HumanBytes(done), HumanBytes(total)),
             Self::Hosts => format!("{done}/{total} finished"),
             Self::Runs => format!("{done}/{total} runs"),
+            Self::Seconds => format!("{done}/{total} s"),
+            Self::Candidates => format!("{done} candidates"),
         }
     }
 }

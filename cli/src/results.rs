@@ -15,7 +15,7 @@ use crate::Failure;
 /// The link to the last run.
 const LATEST: &str = "latest";
 /// What a run failed of, in its folder.
-const FAILURE: &str = "failure.txt";
+pub(crate) const FAILURE: &str = "failure.txt";
 
 /// `OUT/<scenario>`, with a folder for each seed, and the link `OUT/latest`.
 pub(crate) struct Results {

@@ -1,7 +1,7 @@
 //! `torrentlab run`
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,6 +18,9 @@ use torrentlab_simulator::registry::Registry;
 use torrentlab_simulator::run::{
     Backend, News, Progress as Reached, RunError, RunOptions, run as simulate, side_by_side,
 };
+
+use torrentlab_simulator::trace_file::Recording;
+use torrentlab_simulator::watch::{Scene, Watching};
 
 use crate::claims::{check_claims, other_cells};
 use crate::cost::Stopwatch;
@@ -68,6 +71,10 @@ pub(crate) struct Args {
     /// results gets failure.txt in place of tables
     #[arg(long)]
     check: bool,
+    /// Write down everything that happens, as trace.zst in the run's folder: `replay` compares with it, and `inspect`
+    /// reads it
+    #[arg(long)]
+    trace: bool,
     /// Print the summary as JSON and nothing else
     #[arg(long)]
     json: bool,
@@ -121,7 +128,14 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
         stop: Some(&stop),
         ..RunOptions::default()
     };
-    let job = Job { scenario: &scenario, registry, options, results: &results, explain: &args.explain };
+    let job = Job {
+        scenario: &scenario,
+        registry,
+        options,
+        results: &results,
+        explain: &args.explain,
+        trace: args.trace,
+    };
     let mut ended = Ended::default();
     for (seed, result) in job.run_all(args, &seeds) {
         match result {
@@ -248,6 +262,8 @@ struct Job<'a> {
     results: &'a Results,
     /// The hosts that are asked why they decide as they do.
     explain: &'a [String],
+    /// Whether everything that happens is written down.
+    trace: bool,
 }
 
 /// Why a run has no result.
@@ -283,9 +299,15 @@ impl Job<'_> {
             (!self.explain.is_empty()).then(|| Explanations::begin(self.scenario, self.explain, &dir));
         let asked = asked.transpose().map_err(Trouble::Kept)?;
         let explain = asked.as_ref().map(|asked| &asked.explain);
-        let options = RunOptions { explain, ..self.options.clone() };
+        let recording = self.recording(&dir).map_err(Trouble::Kept)?;
+        let watch = |scene: &Scene| recording.iter().map(|recording| recording.watch(scene)).collect();
+        let watch = recording.is_some().then_some(Watching(&watch));
+        let options = RunOptions { explain, watch, ..self.options.clone() };
         let stopwatch = Stopwatch::start();
         let outcome = simulate(self.scenario, seed, self.registry, &options, tell);
+        if let Some(recording) = recording {
+            recording.end().map_err(|error| Trouble::Kept(Failure::unwritable(&error).within(TRACE)))?;
+        }
         match asked {
             Some(asked) => asked.end(outcome.is_ok()).map_err(Trouble::Kept)?,
             None if outcome.is_ok() => explain::forget(&dir).map_err(Trouble::Kept)?,
@@ -298,6 +320,25 @@ impl Job<'_> {
         match outcome.corrupt {
             0 => Ok(CellRun::new(outcome.record.summary, &outcome.record.peers)),
             hosts => Err(Trouble::Corrupt(hosts)),
+        }
+    }
+}
+
+/// The file for everything that happens.
+pub(crate) const TRACE: &str = "trace.zst";
+
+impl Job<'_> {
+    /// The file that everything is written down in, if it is; none of an earlier run stays.
+    fn recording(&self, dir: &Path) -> Result<Option<Recording>, Failure> {
+        let path = dir.join(TRACE);
+        let unwritable = |error| Failure::unwritable(&error).within(path.display());
+        if self.trace {
+            std::fs::create_dir_all(dir).and_then(|()| Recording::create(&path)).map(Some).map_err(unwritable)
+        } else {
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(unwritable(error)),
+                _ => Ok(None),
+            }
         }
     }
 }

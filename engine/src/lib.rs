@@ -16,6 +16,7 @@ pub mod net;
 pub mod node;
 pub mod picker;
 pub mod priority;
+pub mod state;
 pub mod time;
 pub mod torrent;
 pub mod tracker;

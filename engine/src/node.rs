@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
+use crate::state::NodeState;
 use crate::time::{Duration, Instant};
 use crate::tracker::{Announce, AnnounceReply, TrackerFailure};
 use crate::units::{Block, ConnId, PieceIndex};
@@ -25,6 +26,12 @@ pub trait Node: Send {
 
     /// When the node next wants [`Input::Timeout`]; `None` when it waits for something else. Constant time.
     fn poll_timeout(&self) -> Option<Instant>;
+
+    /// What it believes at `now`, for whoever inspects it; `None` if it does not tell.
+    fn state(&self, now: Instant) -> Option<NodeState> {
+        let _ = now;
+        None
+    }
 }
 
 impl<N: Node + ?Sized> Node for Box<N> {
@@ -34,6 +41,10 @@ impl<N: Node + ?Sized> Node for Box<N> {
 
     fn poll_timeout(&self) -> Option<Instant> {
         (**self).poll_timeout()
+    }
+
+    fn state(&self, now: Instant) -> Option<NodeState> {
+        (**self).state(now)
     }
 }
 

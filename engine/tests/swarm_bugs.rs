@@ -543,3 +543,32 @@ fn the_endgame_can_begin_with_the_last_pieces() {
     };
     assert_eq!((twice(EndgameFrom::LastBlocks), twice(EndgameFrom::LastPieces)), (0, 1));
 }
+
+/// Whoever asks a super-seed for part of a piece and for nothing more must not keep it from others.
+#[test]
+fn a_super_seed_does_not_keep_a_piece_for_who_never_asks_for_all_of_it() {
+    let stage = Stage { have: full(2), ..Stage::leecher_of(2, 2) }.with(|config| config.super_seeding = true);
+    let mut script = Script::new(stage);
+    script.plays(
+        "
+        a joins
+        b joins
+        a < have-none, interested
+        b < have-none, interested
+        unchoke a
+        unchoke b
+        a < request 0:0
+        a >~ piece 0:0
+        b < request 0:0
+        b >~ reject 0:0
+        ",
+    );
+    // `a` asks for nothing more.
+    script.plays(
+        "
+        wait 130s
+        b < request 0:0
+        b >~ piece 0:0
+        ",
+    );
+}

@@ -27,7 +27,7 @@ pub mod words;
 
 pub use aggregate::{Aggregate, Spread, aggregate, class_figure_names};
 pub use claim::{Cells, Judged, figure_names, judge, judge_claim, judge_control};
-pub use explain::ExplainWriter;
+pub use explain::{ExplainWriter, explanation_text};
 pub use fit::timeline_columns;
 pub use report::{ReportError, report, write_report, write_runs};
 pub use summarise::summarise;

@@ -23,18 +23,52 @@ pub fn catalogue() -> &'static [Entry] {
     &ENTRIES
 }
 
+/// The bug museum: scenarios in each of which something is wrong, and one in which that only seems so. Their names begin
+/// with `bugs/`.
+pub fn bugs() -> &'static [Entry] {
+    static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| BUGS.iter().map(entry).collect());
+    &ENTRIES
+}
+
 fn entry(&(name, text): &(&'static str, &'static str)) -> Entry {
     let scenario: Scenario = toml_edit::de::from_str(text).expect("the catalogue is tested");
     Entry { name, question: scenario.question, answer: scenario.answer, text }
 }
 
 macro_rules! files {
-    ($($name:literal),* $(,)?) => {
-        &[$(($name, include_str!(concat!("../catalogue/", $name, ".toml")))),*]
+    ($folder:literal, $prefix:literal: $($name:literal),* $(,)?) => {
+        &[$((concat!($prefix, $name), include_str!(concat!("../", $folder, "/", $name, ".toml")))),*]
     };
 }
 
+const BUGS: &[(&str, &str)] = files![
+    "bugs", "bugs/":
+    "no-endgame",
+    "no-cancel",
+    "lost-have",
+    "same-rarest",
+    "no-newcomers",
+    "choke-flapping",
+    "snubbed-for-ever",
+    "interest-stuck",
+    "no-interest",
+    "asks-while-choked",
+    "queue-not-freed",
+    "deep-queue",
+    "orphans",
+    "hash-loop",
+    "bans-the-innocent",
+    "seed-repeats",
+    "super-seed-waits",
+    "false-have",
+    "announce-storm",
+    "reconnect-loop",
+    "half-open",
+    "missing-piece",
+];
+
 const FILES: &[(&str, &str)] = files![
+    "catalogue", "":
     "first-swarm",
     "flash-crowd",
     "client-server",

@@ -9,6 +9,7 @@ mod draw;
 mod error;
 mod load;
 mod profile;
+mod reduce;
 mod source;
 mod strategy;
 mod target;
@@ -19,7 +20,7 @@ pub mod schema;
 pub mod units;
 
 pub use bounds::Bounds;
-pub use catalogue::{Entry, catalogue};
+pub use catalogue::{Entry, bugs, catalogue};
 pub use draw::{Draw, InitialPieces, Neighbours, Slots, Stay};
 pub use error::{Place, ScenarioError};
 pub use load::{Loaded, load, read};

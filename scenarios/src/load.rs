@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use toml_edit::de::Deserializer;
 
-use crate::catalogue::catalogue;
+use crate::catalogue::{bugs, catalogue};
 use crate::error::ScenarioError;
 use crate::schema::{Arrival, Scenario};
 use crate::source::{Source, nearest_hint};
@@ -27,14 +27,14 @@ pub struct Loaded {
 /// # Errors
 /// Whatever is wrong with it, at its place.
 pub fn load(name_or_path: &str, sets: &[String]) -> Result<Loaded, ScenarioError> {
-    if let Some(entry) = catalogue().iter().find(|entry| entry.name == name_or_path) {
+    if let Some(entry) = catalogue().iter().chain(bugs()).find(|entry| entry.name == name_or_path) {
         return read(entry.text, &format!("{}.toml", entry.name), sets);
     }
-    let looks_like_path = name_or_path.contains(['/', '\\', '.']);
+    let looks_like_path = name_or_path.contains(['/', '\\', '.']) && !name_or_path.starts_with("bugs/");
     match fs::read_to_string(name_or_path) {
         Ok(text) => read(&text, name_or_path, sets),
         Err(_) if !looks_like_path && !Path::new(name_or_path).exists() => {
-            let names: Vec<&str> = catalogue().iter().map(|entry| entry.name).collect();
+            let names: Vec<&str> = catalogue().iter().chain(bugs()).map(|entry| entry.name).collect();
             let message = format!("no scenario in the catalogue is called `{name_or_path}`, and no file");
             Err(ScenarioError::new(message, nearest_hint(name_or_path, &names)))
         }

@@ -54,8 +54,8 @@ impl Content {
         }
     }
 
-    /// What is in `block` of the original.
-    fn original(&self, block: Block) -> Payload {
+    /// What is in `block` of the original, which must lie in it.
+    pub fn original(&self, block: Block) -> Payload {
         match self {
             Self::Synthetic(_) => Payload::Synthetic { len: block.len, tag: tag(block) },
             Self::Real(real) => Payload::Bytes(real.block(block)),

@@ -3,9 +3,20 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use thiserror::Error;
 use torrentlab_scenarios::Scenario;
 
 use crate::plan::{MAX_PLACES, host_of};
+/// There is no host of this name.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("there is no host `{host}`\nhint: the hosts are {known}")]
+pub struct UnknownHost {
+    /// The name.
+    pub host: String,
+    /// Those that there are.
+    pub known: String,
+}
+
 /// The names of all hosts.
 #[derive(Clone, Debug)]
 pub struct Names {
@@ -37,6 +48,14 @@ impl Names {
             // One spelling for each host: `leecher-07` would be another file.
             (index < *count && index.to_string() == digits).then_some(first + index)
         })
+    }
+
+    /// The host of this name.
+    ///
+    /// # Errors
+    /// Where there is none: which there are.
+    pub fn find(&self, host: &str) -> Result<u32, UnknownHost> {
+        self.number(host).ok_or_else(|| UnknownHost { host: host.to_owned(), known: self.to_string() })
     }
 
     /// How many hosts there are.

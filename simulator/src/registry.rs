@@ -17,7 +17,7 @@ use torrentlab_scenarios::Strategy;
 use crate::census::Census;
 use crate::lua::Complaints;
 use crate::player::Player;
-use crate::strategies;
+use crate::{museum, rogue, strategies};
 
 /// What a picker is made from, beside its parameters.
 #[derive(Clone, Debug)]
@@ -96,6 +96,8 @@ impl Default for Registry {
         let mut registry =
             Self { nodes: BTreeMap::new(), pickers: BTreeMap::new(), chokers: BTreeMap::new() };
         strategies::register(&mut registry);
+        rogue::register(&mut registry);
+        museum::register(&mut registry);
         registry
     }
 }

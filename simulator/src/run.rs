@@ -69,6 +69,8 @@ pub struct RunOptions<'a> {
     pub check: bool,
     /// Who else is told of everything that happens.
     pub watch: Option<Watching<'a>>,
+    /// A moment at which those who watch are to look, beside the samples of the timeline.
+    pub look_at: Option<Instant>,
     /// Set by whoever does not want the run any more: it then ends soon, without an outcome.
     pub stop: Option<&'a AtomicBool>,
 }
@@ -393,8 +395,9 @@ impl Job<'_> {
         let every = Duration::from_nanos(scenario.record.sample.as_nanos().max(1_000_000));
         let total = swarm.unfinished();
         let mut sample_at = Instant::from_nanos(warm_up);
+        let mut look_at = options.look_at.unwrap_or(Instant::NEVER);
         let ended_by = loop {
-            let until = sample_at.min(end);
+            let until = sample_at.min(end).min(look_at);
             let mut steps = 0u64;
             while swarm.step(until) {
                 steps += 1;
@@ -416,6 +419,13 @@ impl Job<'_> {
             }
             if all_done && swarm.is_stalled(stall_after(scenario)) {
                 break "stalled";
+            }
+            if swarm.now() >= look_at {
+                look_at = Instant::NEVER;
+                self.look(swarm)?;
+                if swarm.now() < sample_at {
+                    continue;
+                }
             }
             sampler.sample(swarm);
             self.look(swarm)?;

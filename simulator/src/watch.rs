@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::node::{Input, Output};
+use torrentlab_engine::state::NodeState;
 use torrentlab_engine::time::Instant;
 use torrentlab_engine::units::{ConnId, Geometry};
 use torrentlab_scenarios::Scenario;
@@ -71,6 +72,12 @@ pub trait Watch: Send {
 pub trait Sight {
     /// Wire bytes that `host` has sent and received.
     fn wire_bytes(&self, host: u32) -> (u64, u64);
+
+    /// What the node of `host` believes; `None` while it is away, or where its node does not tell.
+    fn state(&self, host: u32) -> Option<NodeState> {
+        let _ = host;
+        None
+    }
 
     /// Distributed copies, as the record has them.
     fn distributed_copies(&self) -> f64;

@@ -23,6 +23,7 @@ const BYTES: RunOptions<'_> = RunOptions {
     check: true,
     stop: None,
     watch: None,
+    look_at: None,
 };
 
 /// A swarm of a seed and eight leechers who come within 2 s, so small that it is over soon.

@@ -34,6 +34,7 @@ use crate::choker::{ChokePeer, Choker};
 use crate::node::{Disconnect, Event, Input, Limits, Misuse, Node, Outbox, Output};
 use crate::picker::Picker;
 use crate::priority::OwnAddress;
+use crate::state::NodeState;
 use crate::time::{Duration, Instant};
 use crate::tracker::client::{Client, Identity, Progress};
 use crate::tracker::{AnnounceReply, TrackerFailure};
@@ -457,5 +458,17 @@ impl Node for Torrent {
     fn poll_timeout(&self) -> Option<Instant> {
         let first = self.timers.first();
         (first != Instant::NEVER).then_some(first)
+    }
+
+    fn state(&self, now: Instant) -> Option<NodeState> {
+        Some(NodeState {
+            have: self.pieces.have.clone(),
+            peers: self.peers.iter().map(|peer| peer.state(now)).collect(),
+            partial: self.pieces.state(),
+            endgame: self.endgame,
+            dialing: self.dialing,
+            transferred: self.transferred(),
+            wakes_at: self.poll_timeout(),
+        })
     }
 }

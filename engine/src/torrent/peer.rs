@@ -12,6 +12,7 @@ use crate::bucket::TokenBucket;
 use crate::choker::ChokePeer;
 use crate::meter::Meter;
 use crate::node::{Disconnect, Limits};
+use crate::state::PeerState;
 use crate::time::{Duration, Instant};
 use crate::units::{Block, ConnId, PeerId, PieceIndex};
 
@@ -246,6 +247,28 @@ impl Peer {
             sent: self.up.total(),
             joined_at: self.joined_at,
             changed_at: self.choke_changed_at,
+        }
+    }
+
+    /// The peer as whoever inspects the torrent sees it.
+    pub fn state(&self, now: Instant) -> PeerState {
+        PeerState {
+            conn: self.conn,
+            addr: self.addr,
+            open: self.is_open(),
+            am_choking: self.am_choking,
+            choking: self.choking,
+            am_interested: self.am_interested,
+            interested: self.interested,
+            optimistic: self.optimistic,
+            snubbed: self.snubbed,
+            has: self.has.clone(),
+            asked: self.asked.iter().map(|asked| (asked.block, asked.at)).collect(),
+            depth: self.pipeline.depth,
+            queue: self.queue.iter().copied().collect(),
+            rate_down: self.down.rate(now),
+            rate_up: self.up.rate(now),
+            joined_at: self.joined_at,
         }
     }
 

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use crate::bitfield::Bitfield;
 use crate::dice::Dice;
 use crate::picker::{Availability, SwarmView};
+use crate::state::{self, PartialState};
 use crate::time::Instant;
 use crate::units::{BLOCK_LEN, Block, ConnId, Geometry, PieceIndex};
 use crate::why::Why;
@@ -80,6 +81,20 @@ pub(super) enum Receipt {
 }
 
 impl Pieces {
+    /// The pieces under way, as whoever inspects the torrent sees them.
+    pub fn state(&self) -> Vec<PartialState> {
+        let block = |block: &BlockState| match *block {
+            BlockState::Free => state::BlockState::Free,
+            BlockState::Asked(by) => state::BlockState::Asked(by),
+            BlockState::Done(_) => state::BlockState::Done,
+        };
+        let partial = |(&piece, partial): (&PieceIndex, &Partial)| PartialState {
+            piece,
+            blocks: partial.blocks.iter().map(block).collect(),
+        };
+        self.partials.iter().map(partial).collect()
+    }
+
     pub fn new(geometry: Geometry, have: Bitfield, mut availability: Availability) -> Self {
         for piece in have.iter() {
             availability.close(piece);

@@ -6,11 +6,15 @@ use std::collections::BTreeMap;
 use super::peers::Peers;
 use crate::bitfield::Bitfield;
 use crate::dice::Dice;
+use crate::time::{Duration, Instant};
 use crate::units::{ConnId, PieceIndex};
 
 /// Pieces that a peer is shown ahead, so that it is not left without a request while the next one is on its way; and
 /// that it may owe, once each piece was served.
 const AHEAD: usize = 2;
+/// When no piece was served whole for so long, whoever asks is served: those for whom pieces are kept may never ask for
+/// them, and a piece that was never served may be one that nobody lacks.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What was shown to whom.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub(super) struct SuperSeed {
     promised: Vec<u32>,
     /// Who is being served each piece that was begun and was never served whole.
     serving: BTreeMap<PieceIndex, ConnId>,
+    /// When a piece was last served whole; at first, when one was first asked for.
+    progress_at: Option<Instant>,
     shown: BTreeMap<ConnId, Shown>,
 }
 
@@ -50,22 +56,24 @@ impl SuperSeed {
             unserved: pieces,
             promised: zeros,
             serving: BTreeMap::new(),
+            progress_at: None,
             shown: BTreeMap::new(),
         }
     }
 
     /// Whether the peer may have a block of `piece`: it was shown to it, and nobody else was served it or is, as long
     /// as there are pieces that nobody was served. A peer that cannot be told no (it is not `rejectable`) gets
-    /// whatever it was shown.
-    pub fn grants(&mut self, conn: ConnId, piece: PieceIndex, rejectable: bool) -> bool {
+    /// whatever it was shown, and so does everybody when nothing else goes on.
+    pub fn grants(&mut self, conn: ConnId, piece: PieceIndex, rejectable: bool, now: Instant) -> bool {
         let Some(shown) = self.shown.get_mut(&conn) else { return false };
         if !shown.all.has(piece) {
             return false;
         }
         let unserved = self.served[piece.get()] == 0;
         let owner = if unserved { Some(*self.serving.entry(piece).or_insert(conn)) } else { None };
+        let stands_still = now.since(*self.progress_at.get_or_insert(now)) > PATIENCE;
         let again = owner != Some(conn) && self.unserved > 0;
-        if !again || !rejectable {
+        if !again || !rejectable || stands_still {
             return true;
         }
         if let Some(at) = shown.waiting.iter().position(|waiting| *waiting == piece) {
@@ -81,7 +89,8 @@ impl SuperSeed {
     }
 
     /// The last block of `piece` was handed out to the peer.
-    pub fn on_served(&mut self, conn: ConnId, piece: PieceIndex) {
+    pub fn on_served(&mut self, conn: ConnId, piece: PieceIndex, now: Instant) {
+        self.progress_at = Some(now);
         let Some(shown) = self.shown.get_mut(&conn) else { return };
         if let Some(at) = shown.waiting.iter().position(|waiting| *waiting == piece) {
             shown.waiting.remove(at);

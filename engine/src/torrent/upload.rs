@@ -42,7 +42,7 @@ impl Torrent {
         if block.len > MAX_SERVED_LEN {
             return Err(Disconnect::Misbehaved("a request for more than 128 KiB"));
         }
-        if !self.grants(conn, block) {
+        if !self.grants(conn, block, now) {
             // Requests cross a choke on their way, so they are no misbehaviour.
             self.reject(conn, block, out);
             self.show_more(conn, out);
@@ -55,12 +55,12 @@ impl Torrent {
     }
 
     /// Whether the request is to be served.
-    fn grants(&mut self, conn: ConnId, block: Block) -> bool {
+    fn grants(&mut self, conn: ConnId, block: Block, now: Instant) -> bool {
         let Some(peer) = self.peers.get(conn) else { return false };
         let allowed = !peer.am_choking || peer.granted.contains(&block.piece);
         let room = peer.queue.len() < self.config.max_queued as usize;
         let served = allowed && room && self.pieces.have.has(block.piece);
-        served && self.super_seed.as_mut().is_none_or(|show| show.grants(conn, block.piece, peer.fast))
+        served && self.super_seed.as_mut().is_none_or(|show| show.grants(conn, block.piece, peer.fast, now))
     }
 
     /// "If a peer receives a request ... it must respond with exactly one reject or piece" (BEP 6).
@@ -108,7 +108,7 @@ impl Torrent {
             if let Some(show) = &mut self.super_seed
                 && block.begin + block.len == self.pieces.geometry.len_of(block.piece)
             {
-                show.on_served(conn, block.piece);
+                show.on_served(conn, block.piece, now);
                 self.show_more(conn, out);
             }
             self.tell_choker(ChokeEvent::BlockSent(conn));

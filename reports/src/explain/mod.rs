@@ -15,6 +15,11 @@ use crate::record::{Explanation, ReasonRow, RecordError};
 const FOLDER: &str = "explain";
 const PART: &str = ".explain.part";
 
+/// A decision as people read it: on a line and, if it is about peers, one more for each of the first.
+pub fn explanation_text(explanation: &Explanation) -> String {
+    text::render(explanation)
+}
+
 /// Writes what hosts say.
 #[derive(Debug)]
 pub struct ExplainWriter {

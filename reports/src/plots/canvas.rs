@@ -150,8 +150,18 @@ pub fn svg(
     title: &str,
     draw: impl FnOnce(&mut Canvas<SVGBackend<'_>>) -> Drawn<SVGBackend<'static>>,
 ) -> Result<String, PlotError> {
+    svg_of(plot, title, SIZE, draw)
+}
+
+/// The same on a sheet of another size, in points.
+pub fn svg_of(
+    plot: &'static str,
+    title: &str,
+    sheet: (u32, u32),
+    draw: impl FnOnce(&mut Canvas<SVGBackend<'_>>) -> Drawn<SVGBackend<'static>>,
+) -> Result<String, PlotError> {
     font::register();
-    let size = (SIZE.0 * SVG_SCALE, SIZE.1 * SVG_SCALE);
+    let size = (sheet.0 * SVG_SCALE, sheet.1 * SVG_SCALE);
     let mut document = String::new();
     let images = {
         let area = SVGBackend::with_string(&mut document, size).into_drawing_area();
@@ -165,8 +175,8 @@ pub fn svg(
     Ok(format!(
         "<svg width=\"{}\" height=\"{}\" viewBox=\"0 0 {} {}\" xmlns=\"http://www.w3.org/2000/svg\" role=\"img\">\n\
          <title>{}</title>\n<style>{}</style>\n<rect width=\"100%\" height=\"100%\" fill=\"#FFFFFF\"/>\n{}{body}",
-        SIZE.0,
-        SIZE.1,
+        sheet.0,
+        sheet.1,
         size.0,
         size.1,
         escaped(title),
@@ -180,8 +190,17 @@ pub fn png(
     plot: &'static str,
     draw: impl FnOnce(&mut Canvas<BitMapBackend<'_>>) -> Drawn<BitMapBackend<'static>>,
 ) -> Result<Vec<u8>, PlotError> {
+    png_of(plot, SIZE, draw)
+}
+
+/// The same on a sheet of another size, in points.
+pub fn png_of(
+    plot: &'static str,
+    sheet: (u32, u32),
+    draw: impl FnOnce(&mut Canvas<BitMapBackend<'_>>) -> Drawn<BitMapBackend<'static>>,
+) -> Result<Vec<u8>, PlotError> {
     font::register();
-    let (width, height) = (SIZE.0 * PNG_SCALE, SIZE.1 * PNG_SCALE);
+    let (width, height) = (sheet.0 * PNG_SCALE, sheet.1 * PNG_SCALE);
     let mut rgb = vec![255; (width * height * 3) as usize];
     {
         let area = BitMapBackend::with_buffer(&mut rgb, (width, height)).into_drawing_area();

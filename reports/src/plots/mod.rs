@@ -15,11 +15,13 @@ mod lanes;
 mod population;
 mod rates;
 mod samples;
+mod sequence;
 mod spread;
 mod upload;
 
 pub use canvas::PlotError;
 pub use font::face_css;
+pub use sequence::{Exchange, Kind, MOST_ARROWS, Sequence};
 
 use crate::record::RunRecord;
 use figure::Figure;

@@ -1,5 +1,6 @@
 //! What a scenario file may say. The doc comments here are the reference of all fields.
 
+mod bug;
 mod churn;
 mod claim;
 mod contacts;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use bug::Bug;
 pub use churn::{Arrival, Decay, Departure, FlashCrowd, Leave, Session, Steady, Trace};
 pub use claim::{Claim, Fit, Shape, Trend};
 pub use contacts::{Contacts, RandomContacts, Slotted};
@@ -82,6 +84,9 @@ pub struct Scenario {
     /// Lines through what changes over time, by name: figures of the scenario's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fit: BTreeMap<String, Fit>,
+    /// The bug that it shows, for a scenario of the bug museum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bug: Option<Bug>,
     /// Too slow for `torrentlab validate --quick`, which leaves its claims out.
     #[serde(default)]
     pub slow: bool,

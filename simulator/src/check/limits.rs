@@ -74,7 +74,8 @@ impl Checker for Limits {
                 self.count_slots(model, now, host, 1, found);
             }
             Message::NotInterested => self.end_if_under(model, host, conn.id),
-            Message::Request(_) if conn.waiting.len() > facts.reqq => {
+            // Without the Fast extension what is too much is dropped without a word.
+            Message::Request(_) if conn.fast() && conn.waiting.len() > facts.reqq => {
                 let (waiting, most) = (conn.waiting.len(), facts.reqq);
                 tell(model, now, host, Some(conn), MEMORY.0, found, || {
                     format!("holds {waiting} requests, of {most} at most, of")

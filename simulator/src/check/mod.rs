@@ -27,6 +27,7 @@ mod pieces;
 mod protocol;
 mod recent;
 mod requests;
+mod telling;
 mod tracker;
 
 #[cfg(test)]
@@ -81,6 +82,8 @@ pub const CHECKERS: &[(&str, &str)] = &[
     (finish::NAME, finish::WHAT),
     diversity::SEED_DIVERSITY,
     diversity::RAREST_HERD,
+    telling::HAVE_MISSING,
+    telling::CHOKE_FLAPPING,
 ];
 
 /// A checker. What happened is told to it before the model takes it in.
@@ -168,6 +171,7 @@ impl Checks {
             checkers.push(Box::new(loops::Loops::default()));
             checkers.push(Box::new(tracker::Announces::default()));
             checkers.push(Box::new(diversity::Diversity::default()));
+            checkers.push(Box::new(telling::Telling::default()));
             checkers.push(Box::new(links::LinkCaps::default()));
             checkers.push(Box::new(liveness::Liveness::default()));
             checkers.push(Box::new(finish::Finish));

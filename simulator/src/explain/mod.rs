@@ -18,13 +18,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use thiserror::Error;
 use torrentlab_engine::choker::Choker;
 use torrentlab_engine::picker::Picker;
 use torrentlab_reports::record::Explanation;
 use torrentlab_scenarios::Scenario;
 
-use crate::names::Names;
+use crate::names::{Names, UnknownHost};
 use listener::{Listener, Tell};
 use picks::Picks;
 use unchokes::Unchokes;
@@ -44,16 +43,6 @@ impl fmt::Debug for Explain {
     }
 }
 
-/// There is no host of this name.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-#[error("there is no host `{host}`\nhint: the hosts are {known}")]
-pub struct UnknownHost {
-    /// The name.
-    pub host: String,
-    /// Those that there are.
-    pub known: String,
-}
-
 impl Explain {
     /// Asks `hosts` of a scenario, by their names in `peers.csv`, and has `tell` told.
     ///
@@ -67,10 +56,7 @@ impl Explain {
         let names = Names::of(scenario);
         let mut asked = BTreeMap::new();
         for host in hosts {
-            let number = names
-                .number(host)
-                .ok_or_else(|| UnknownHost { host: host.clone(), known: names.to_string() })?;
-            asked.insert(number, host.clone());
+            asked.insert(names.find(host)?, host.clone());
         }
         Ok(Self { asked: Arc::new(asked), names: Arc::new(names), tell: Arc::new(tell) })
     }

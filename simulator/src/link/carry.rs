@@ -137,8 +137,9 @@ impl<M> Network<M> {
         let mut next = id;
         while next != NONE {
             let id = next;
-            let chunk = self.chunks.get(id);
-            next = chunk.also;
+            let chunk = self.chunks.get_mut(id);
+            // One that is held lands later, and alone.
+            next = std::mem::replace(&mut chunk.also, NONE);
             let Flow { to, stopped, .. } = self.flows[chunk.flow as usize];
             if stopped && self.is_stopped_short(now, id, queue) {
                 continue;

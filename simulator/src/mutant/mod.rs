@@ -26,6 +26,7 @@ mod under_reporter;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use torrentlab_engine::node::{Input, Misuse, Node, Outbox, Output};
+use torrentlab_engine::state::NodeState;
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::ConnId;
 use torrentlab_engine::wire::Message;
@@ -335,6 +336,10 @@ impl<N: Node, R: Rule> Node for Mutant<N, R> {
         let held = self.relay.later.first_key_value().map(|((at, _), _)| *at);
         let switch = Some(self.next_switch()).filter(|at| *at < Instant::NEVER);
         [self.node.poll_timeout(), due, held, switch].into_iter().flatten().min()
+    }
+
+    fn state(&self, now: Instant) -> Option<NodeState> {
+        self.node.state(now)
     }
 }
 

@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Deref;
 
 use torrentlab_engine::node::{Input, Node, Outbox, Output};
+use torrentlab_engine::state::NodeState;
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::wire::Message;
 use torrentlab_reports::record::Tick;
@@ -184,6 +185,10 @@ impl<'c> Swarm<'c> {
 }
 
 impl Sight for Swarm<'_> {
+    fn state(&self, host: u32) -> Option<NodeState> {
+        self.hosts[host as usize].node.as_ref()?.state(self.now)
+    }
+
     fn wire_bytes(&self, host: u32) -> (u64, u64) {
         self.net.wire_bytes(host)
     }

@@ -30,6 +30,7 @@ use tokio::task::JoinError;
 use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::dice::Dice;
 use torrentlab_engine::net::{Content, Tuning};
+use torrentlab_engine::state::NodeState;
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::Geometry;
 use torrentlab_reports::record::Tick;
@@ -51,7 +52,7 @@ use crate::watch::Sight;
 use faults::RuleOf;
 use host::{Condition, Peer, TRACKER_PORT, track};
 use net::World;
-use probe::{Books, Pages, Probe};
+use probe::{Books, Pages, Probe, SharedNode};
 use storage::Store;
 
 /// The tracker's address.
@@ -98,6 +99,8 @@ struct Host {
     rates: (Option<u64>, Option<u64>),
     tuning: Tuning,
     stop: Arc<Notify>,
+    /// What runs on it.
+    node: Option<SharedNode>,
     /// What turmoil starts next on this host.
     next: Rc<RefCell<Option<Peer>>>,
     state: State,
@@ -215,6 +218,7 @@ impl<'c> Swarm<'c> {
             rates: (plan.links.up, plan.links.down),
             tuning,
             stop: Arc::default(),
+            node: None,
             next: Rc::default(),
             state: State::Unknown,
         });
@@ -286,6 +290,8 @@ impl<'c> Swarm<'c> {
             self.world.leave(host, Some(End::Close));
         }
         state.stop = Arc::default();
+        let node = SharedNode::new(node);
+        state.node = Some(node.clone());
         *state.next.borrow_mut() = Some(Peer {
             platform: self.world.platform(host).with_store(Arc::clone(&state.store)),
             probe: Probe::new(self.books.clone(), node, host, session, geometry),
@@ -347,6 +353,11 @@ impl<'c> Swarm<'c> {
 }
 
 impl Sight for Swarm<'_> {
+    fn state(&self, host: u32) -> Option<NodeState> {
+        let Host { node, state: State::Up, .. } = &self.hosts[host as usize] else { return None };
+        node.as_ref()?.state(self.now)
+    }
+
     fn wire_bytes(&self, host: u32) -> (u64, u64) {
         self.world.wire_bytes(host)
     }

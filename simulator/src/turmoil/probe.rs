@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use torrentlab_engine::bitfield::Bitfield;
 use torrentlab_engine::node::{Input, Misuse, Node, Outbox, Output, StorageOp};
+use torrentlab_engine::state::NodeState;
 use torrentlab_engine::time::{Duration, Instant};
 use torrentlab_engine::units::{BLOCK_LEN, Block, ConnId, Geometry, PieceIndex};
 use torrentlab_engine::wire::Message;
@@ -53,10 +54,29 @@ impl Pages {
     }
 }
 
+/// A node that can be looked at from outside its driver. Clones are the same.
+#[derive(Clone)]
+pub struct SharedNode(Arc<Mutex<Box<dyn Node>>>);
+
+impl SharedNode {
+    pub fn new(node: Box<dyn Node>) -> Self {
+        Self(Arc::new(Mutex::new(node)))
+    }
+
+    fn open(&self) -> MutexGuard<'_, Box<dyn Node>> {
+        self.0.lock().expect("the node has broken an invariant before")
+    }
+
+    /// What the node believes.
+    pub fn state(&self, now: Instant) -> Option<NodeState> {
+        self.open().state(now)
+    }
+}
+
 /// A node and what is noted of it.
 pub struct Probe {
     books: Books,
-    node: Box<dyn Node>,
+    node: SharedNode,
     host: u32,
     /// Which stay of the host's it is: of one that is over nothing more is noted.
     session: u32,
@@ -71,7 +91,7 @@ pub struct Probe {
 
 impl Probe {
     /// Watches `node` in the `session`th stay (from 0) of `host`.
-    pub fn new(books: Books, node: Box<dyn Node>, host: u32, session: u32, geometry: Geometry) -> Self {
+    pub fn new(books: Books, node: SharedNode, host: u32, session: u32, geometry: Geometry) -> Self {
         let mut held = vec![false; geometry.blocks() as usize];
         for piece in books.open().have[host as usize].iter() {
             blocks(geometry, piece).for_each(|nth| held[nth] = true);
@@ -182,7 +202,7 @@ impl Node for Probe {
         {
             let mut pages = books.open();
             pages.trace.input(now, self.host, &input);
-            if let (Input::Timeout, Some(due)) = (&input, self.node.poll_timeout()) {
+            if let (Input::Timeout, Some(due)) = (&input, self.node.open().poll_timeout()) {
                 // A node may ask for a time that is over, which is none that anybody missed.
                 pages.late.0 += now.since(due.max(self.last_handled));
                 pages.late.1 += 1;
@@ -192,7 +212,7 @@ impl Node for Probe {
             }
         }
         self.last_handled = now;
-        self.node.handle(now, input, out)?;
+        self.node.open().handle(now, input, out)?;
         let mut pages = books.open();
         let is_over = self.is_over(&pages);
         for output in out.outputs() {
@@ -209,7 +229,7 @@ impl Node for Probe {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.node.poll_timeout()
+        self.node.open().poll_timeout()
     }
 }
 
