@@ -65,7 +65,7 @@ pub struct RunOptions<'a> {
     pub detail: Detail,
     /// Which hosts are asked why they decide as they do.
     pub explain: Option<&'a Explain>,
-    /// Holds the swarm to its rules: the run fails with the first that is broken.
+    /// Holds the swarm to its rules with all [checkers](crate::check): the run fails with the first that is broken.
     pub check: bool,
     /// Who else is told of everything that happens.
     pub watch: Option<Watching<'a>>,

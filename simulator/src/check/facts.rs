@@ -35,6 +35,9 @@ pub(super) struct Facts {
     pub endgame: Option<EndgameFrom>,
     pub redial: (Duration, Duration),
     pub snub_timeout: Duration,
+    /// How long it waits for a handshake, and for anything at all.
+    pub handshake_timeout: Duration,
+    pub peer_timeout: Duration,
     /// Whether it serves whoever connects, and so can be expected to.
     pub serves: bool,
     /// Whether it gives each peer a turn sooner or later, and how long a turn is.
@@ -95,6 +98,8 @@ impl Facts {
             endgame: class.endgame.then_some(class.endgame_from),
             redial: (span(limits.redial), span(limits.redial_max)),
             snub_timeout: span(limits.snub_timeout),
+            handshake_timeout: span(limits.handshake_timeout),
+            peer_timeout: span(limits.peer_timeout),
             serves,
             turn: fair.then_some(turn),
             sure_up,

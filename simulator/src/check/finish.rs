@@ -52,7 +52,7 @@ impl Checker for Finish {
         for host in hosts() {
             let (state, facts) = (model.host(host), model.facts(host));
             let wants = facts.healthy && !state.have.is_full() && !state.storage_failed;
-            if !wants || !model.is_judged(host) || !can_reach(model, host) {
+            if !wants || !model.is_judged(host) {
                 continue;
             }
             let own = Duration::of_transfer(content, facts.sure_down);
@@ -67,6 +67,9 @@ impl Checker for Finish {
             } else {
                 continue;
             };
+            if !can_reach(model, host) {
+                continue;
+            }
             let seeds = hosts().filter(|&host| core(host).is_some_and(|at| at <= since)).take(3);
             found.report(NAME, now, [host].into_iter().chain(seeds), state.missing(), || {
                 format!(

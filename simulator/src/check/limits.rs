@@ -23,6 +23,11 @@ pub(super) const PIPELINE: (&str, &str) = (
 );
 pub(super) const CONNECTIONS: (&str, &str) =
     ("connections", "No more connections are open than `limits.connections`, once a host has had its say.");
+pub(super) const HALF_OPEN: (&str, &str) = (
+    "half-open",
+    "A connection on which no handshake comes within `limits.handshake_timeout`, or nothing for `limits.peer_timeout`, is \
+     given up ten seconds later at the latest.",
+);
 pub(super) const MEMORY: (&str, &str) = (
     "memory",
     "What waits is bounded: the requests of a peer by `limits.reqq`, and the simulator's queue of events by its hosts and \
@@ -31,6 +36,8 @@ pub(super) const MEMORY: (&str, &str) = (
 
 /// How long slots may overlap: libtorrent's choker deals once a second.
 const OVERLAP: Duration = Duration::from_secs(3);
+/// How often a client looks for silence, at least.
+const SWEEP: Duration = Duration::from_secs(10);
 /// Events in the simulator's queue for each host, and for each end of a connection.
 const EVENTS_PER_HOST: u64 = 64;
 const EVENTS_PER_END: u64 = 64;
@@ -112,6 +119,20 @@ impl Checker for Limits {
     fn look(&mut self, model: &Model, now: Instant, swarm: &dyn Sight, found: &mut Found) {
         let over: Vec<u32> = self.over.keys().copied().collect();
         over.into_iter().for_each(|host| self.count_slots(model, now, host, 0, found));
+        for (host, state) in model.all().filter(|(host, _)| model.is_judged(*host)) {
+            let facts = model.facts(host);
+            let is_dead = |conn: &&Conn| {
+                let no_handshake =
+                    !conn.heard.peer_id && now.since(conn.since) > facts.handshake_timeout + SWEEP;
+                no_handshake || now.since(conn.heard_at) > facts.peer_timeout + SWEEP
+            };
+            if let Some(conn) = state.conns().find(is_dead) {
+                let silent = now.since(conn.heard_at).as_secs();
+                tell(model, now, host, Some(conn), HALF_OPEN.0, found, || {
+                    format!("keeps a connection, on which it has heard nothing for {silent} s, to")
+                });
+            }
+        }
         let Some(queued) = swarm.queued() else { return };
         let ends: u64 = model.hosts.iter().map(|host| host.open as u64).sum();
         let planned = model.scene.faults.actions.len() as u64;

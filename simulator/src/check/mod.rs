@@ -65,6 +65,7 @@ pub const CHECKERS: &[(&str, &str)] = &[
     limits::SLOTS,
     limits::PIPELINE,
     limits::CONNECTIONS,
+    limits::HALF_OPEN,
     (endgame::NAME, endgame::WHAT),
     (bans::NAME, bans::WHAT),
     tracker::TRACKER_COUNTS,

@@ -87,6 +87,8 @@ pub(super) struct Conn {
     pub peer: Option<u32>,
     pub outgoing: bool,
     pub since: Instant,
+    /// When this host last heard anything on it.
+    pub heard_at: Instant,
     /// What this host has said so far, and what it has heard.
     pub said: Progress,
     pub heard: Progress,
@@ -382,6 +384,7 @@ impl Host {
     fn hear(&mut self, geometry: Geometry, id: ConnId, message: &Message, now: Instant) {
         let Some(conn) = self.conn_mut(id) else { return };
         conn.heard.note(message);
+        conn.heard_at = now;
         match message {
             Message::Choke => {
                 conn.choking = true;
@@ -551,6 +554,7 @@ impl Conn {
             peer,
             outgoing,
             since: now,
+            heard_at: now,
             said: Progress::default(),
             heard: Progress::default(),
             peer_has: Bitfield::none(pieces),

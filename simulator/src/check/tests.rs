@@ -27,8 +27,10 @@ struct Feed {
     conns: BTreeMap<(u32, u32), ConnId>,
     have: Vec<Bitfield>,
     fake: Fake,
-    /// What leechers say of the Fast extension.
+    /// Whether they speak the Fast extension.
     fast: bool,
+    /// Nobody sends a keep-alive.
+    silent: bool,
 }
 
 /// What can be seen of it.
@@ -88,6 +90,7 @@ impl Feed {
                 queued: 0,
             },
             fast: true,
+            silent: false,
         }
     }
 
@@ -135,6 +138,8 @@ impl Feed {
         self.input(peer, Input::Closed { conn: there, why: Disconnect::Remote });
         self.slots[host as usize].close(here);
         self.slots[peer as usize].close(there);
+        self.conns.remove(&(host, peer));
+        self.conns.remove(&(peer, host));
     }
 
     /// Connects two, with handshakes and what they have.
@@ -224,8 +229,13 @@ impl Feed {
 
     /// Time passes.
     fn pass(&mut self, seconds: u64) {
-        for _ in 0..seconds {
+        for second in 0..seconds {
             self.now += Duration::from_secs(1);
+            let open: Vec<(u32, u32)> = self.conns.keys().copied().collect();
+            let speak = second % 60 == 0 && !self.silent;
+            for (host, peer) in open.into_iter().filter(|_| speak) {
+                self.say(host, peer, Message::KeepAlive);
+            }
             self.checks.look(self.now, &self.fake);
         }
     }
@@ -551,6 +561,26 @@ twins!(
         }
     }
 );
+
+twins!(a_handshake_that_never_comes, a_handshake_that_comes_negative, "half-open", [], |feed, wrong| {
+    feed.came(0, Bitfield::none(64));
+    feed.came(1, Bitfield::none(64));
+    feed.silent = true;
+    if wrong {
+        feed.dial(0, 1)
+    } else {
+        feed.meet(0, 1)
+    }
+    feed.pass(40);
+});
+
+twins!(a_peer_that_is_silent, a_peer_that_says_something_negative, "half-open", [], |feed, wrong| {
+    feed.came(0, Bitfield::none(64));
+    feed.came(1, Bitfield::none(64));
+    feed.meet(0, 1);
+    feed.silent = wrong;
+    feed.pass(240);
+});
 
 twins!(
     too_many_requests_held,
