@@ -115,7 +115,11 @@ fn simulate(command: &Command) {
     // A claim may be refuted on purpose, and a run may be cut short: its page is there all the same.
     let folder =
         if command.words[0] == "compare" { &format!("{}-compare", command.words[1]) } else { "latest" };
-    let page = out.path().join(folder).join("report.html");
+    let page = match command.words.iter().any(|word| word == "--check") {
+        // What is checked here is a bug of the museum.
+        true => out.path().join(command.words[1].trim_start_matches("bugs/")).join("1/failure.txt"),
+        false => out.path().join(folder).join("report.html"),
+    };
     assert!(page.exists(), "{}: {:?}: {}", command.place, command.words, stderr(&output));
 }
 

@@ -44,4 +44,4 @@ pub mod trace_file;
 pub mod turmoil;
 pub mod watch;
 
-pub use lab::{Fault, Link, Swarm};
+pub use lab::{Fault, Link, Report, Swarm};

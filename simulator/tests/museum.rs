@@ -79,7 +79,7 @@ so that you can see what it looks like, how it is found, and what a healthy clie
 `torrentlab scenarios` lists them. Each has a scenario that brings it to light, and a checker that catches it:
 
 ```sh
-torrentlab run bugs/interest-stuck --check --quiet || true
+torrentlab run bugs/interest-stuck --check --quiet
 ```
 
 ## How to read a failure

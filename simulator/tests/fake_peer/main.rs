@@ -45,7 +45,8 @@ fn the_engine_passes_in_des() {
     let cases = cases();
     let played = cases.iter().filter(|case| !case.play().needs_bytes());
     let registry = Registry::default;
-    let verdicts: Vec<_> = played.map(|case| (case, simulate(case, Backend::Des, registry()))).collect();
+    let verdicts: Vec<_> =
+        played.map(|case| (case, simulate(case, Backend::Des, registry(), true))).collect();
     assert_all_pass(&verdicts);
 }
 
@@ -54,7 +55,7 @@ fn the_engine_passes_in_turmoil() {
     let cases = cases();
     let registry = Registry::default;
     let verdicts: Vec<_> =
-        cases.iter().map(|case| (case, simulate(case, Backend::Turmoil, registry()))).collect();
+        cases.iter().map(|case| (case, simulate(case, Backend::Turmoil, registry(), true))).collect();
     assert_all_pass(&verdicts);
 }
 
@@ -78,7 +79,7 @@ fn broken(rule: impl FnMut(Output, &mut Relay) + Clone + Send + Sync + 'static) 
 fn fails_of(rule: impl FnMut(Output, &mut Relay) + Clone + Send + Sync + 'static) -> Vec<String> {
     let cases = cases();
     let played = cases.iter().filter(|case| !case.play().needs_time() && !case.play().needs_bytes());
-    let fails = played.filter(|case| simulate(case, Backend::Des, broken(rule.clone())).is_err());
+    let fails = played.filter(|case| simulate(case, Backend::Des, broken(rule.clone()), false).is_err());
     fails.map(|case| case.name.clone()).collect()
 }
 
