@@ -19,7 +19,7 @@ use torrentlab_simulator::watch::{Scene, Watch, Watching};
 
 use crate::print::{data, note};
 use crate::progress::{Progress, Unit};
-use crate::run::{Carrier, processors, seeds, stop_on_signal};
+use crate::run::{Carrier, processors, stop_on_signal};
 use crate::{Exit, Failure};
 
 /// Runs where neither `--seeds` nor `--for` says how many.
@@ -164,6 +164,8 @@ impl Laboratory<'_> {
 #[derive(Default)]
 struct Harvest {
     runs: u64,
+    /// Scenarios that the backend cannot have.
+    left_out: u64,
     /// The seeds that fail, by class, with how the first of them does.
     failures: BTreeMap<String, (Vec<u64>, Option<Found>)>,
 }
@@ -173,7 +175,11 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
     let (out_of_time, begun) = (AtomicBool::new(false), Instant::now());
     let planned = args.seeds.unwrap_or(if args.lasts.is_some() { MOST_RUNS } else { RUNS });
     let most = u32::MAX - args.from;
-    let seeds = seeds(u64::from(args.from), if args.lasts.is_some() { planned.min(most) } else { planned })?;
+    if args.lasts.is_none() && planned - 1 > most {
+        let error = anyhow!("{planned} seeds from {} on go beyond {}", args.from, u32::MAX);
+        return Err(Failure::input(error, "begin with a smaller --from"));
+    }
+    let seeds = u64::from(args.from)..=u64::from(args.from) + u64::from((planned - 1).min(most));
     let threads = args.threads.map_or_else(processors, |threads| threads as usize);
     let coverage = Coverage::default();
     let mut harvest = Harvest::default();
@@ -202,14 +208,14 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
         };
         let mut progress = match args.lasts {
             Some(lasts) => Progress::counting("fuzzing", Unit::Seconds, lasts.as_secs(), args.quiet),
-            None => Progress::counting("fuzzing", Unit::Runs, seeds.len() as u64, args.quiet),
+            None => Progress::counting("fuzzing", Unit::Runs, u64::from(planned), args.quiet),
         };
         let mut enter = |news| {
             let News::Done(seed, Some(result)) = news else { return };
             match result {
                 Ok(found) => harvest.enter(seed, found),
                 // Turmoil cannot have every scenario.
-                Err(_) if args.backend == Carrier::Turmoil => {}
+                Err(_) if args.backend == Carrier::Turmoil => harvest.left_out += 1,
                 Err(error) => _ = trouble.get_or_insert(format!("seed {seed}: {error}")),
             }
             let done = if args.lasts.is_some() { begun.elapsed().as_secs() } else { harvest.runs };
@@ -220,8 +226,9 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
             });
         };
         // A campaign by time does not know how many seeds it will get to.
-        for some in seeds.chunks(BATCH * threads) {
-            side_by_side(some, threads, &work, &mut enter);
+        for first in seeds.clone().step_by(BATCH * threads) {
+            let some: Vec<u64> = (first..=*seeds.end()).take(BATCH * threads).collect();
+            side_by_side(&some, threads, work, &mut enter);
             if out_of_time.load(Ordering::Relaxed) {
                 break;
             }
@@ -242,6 +249,8 @@ pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
     data(harvest.report(&coverage, &kept))?;
     Ok(if stop.load(Ordering::Relaxed) {
         Exit::Interrupted
+    } else if harvest.runs == 0 {
+        Exit::Inconclusive
     } else if harvest.failures.is_empty() {
         Exit::Done
     } else {
@@ -286,6 +295,9 @@ impl Harvest {
     fn report(&self, coverage: &Coverage, kept: &[String]) -> String {
         let failures: usize = self.failures.values().map(|(seeds, _)| seeds.len()).sum();
         let mut text = format!("{} random swarms, {failures} failures", self.runs);
+        if self.left_out > 0 {
+            let _ = write!(text, "\n{} more are not for this backend", self.left_out);
+        }
         for (class, (seeds, _)) in &self.failures {
             let some: Vec<_> = seeds.iter().take(5).map(u64::to_string).collect();
             let more = if seeds.len() > some.len() { ", ..." } else { "" };

@@ -70,7 +70,7 @@ fn look(registry: &Registry, args: &Args, kept: &KeptRun, at: Duration) -> Resul
     }
     let hosts = match (&args.host, &args.conn) {
         (Some(host), _) => vec![find(host)?],
-        (None, Some(conn)) => ends(&names, conn)?.to_vec(),
+        (None, Some(conn)) => ends(&names, "--conn", conn)?.to_vec(),
         (None, None) => Vec::new(),
     };
     let at = Instant::from_nanos(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX));
@@ -99,12 +99,12 @@ fn look(registry: &Registry, args: &Args, kept: &KeptRun, at: Duration) -> Resul
 }
 
 /// The two hosts of `A,B` or `A-B`: names have dashes, too.
-pub(crate) fn ends(names: &Names, conn: &str) -> Result<[u32; 2], Failure> {
+pub(crate) fn ends(names: &Names, flag: &str, conn: &str) -> Result<[u32; 2], Failure> {
     let splits = conn.match_indices([',', '-']).map(|(at, _)| (conn[..at].trim(), conn[at + 1..].trim()));
     let found = splits.filter_map(|(one, other)| Some([names.number(one)?, names.number(other)?])).next();
-    found.ok_or_else(|| {
+    found.filter(|[one, other]| one != other).ok_or_else(|| {
         let error = anyhow!("`{conn}` names no two hosts");
-        Failure::input(error, format!("write --conn HOST,HOST; the hosts are {names}"))
+        Failure::input(error, format!("write {flag} HOST,HOST; the hosts are {names}"))
     })
 }
 
@@ -226,7 +226,7 @@ impl View<'_> {
             .filter(|(_, state)| state.have.has(piece))
             .map(|(host, _)| self.names.name(host))
             .collect();
-        let mut text = format!("{}: {} copies", self.heading(&format!("piece {piece}")), has.len());
+        let mut text = format!("{}: {}", self.heading(&format!("piece {piece}")), copies(has.len()));
         let more = if has.len() > NAMED { ", ..." } else { "" };
         let named: Vec<_> = has.iter().take(NAMED).cloned().collect();
         let _ = write!(
@@ -300,6 +300,10 @@ impl View<'_> {
             events.iter().for_each(|event| _ = write!(text, "\n  {event}"));
         }
     }
+}
+
+fn copies(count: usize) -> String {
+    if count == 1 { "1 copy".to_owned() } else { format!("{count} copies") }
 }
 
 fn stance(chokes: bool, interested: bool, optimistic: bool) -> String {

@@ -60,13 +60,25 @@ impl KeptRun {
                 }
                 Err(failure) => match other {
                     Err(error) => return Err(Failure::told(&error).within(path.display())),
+                    Ok(_) if failed => {
+                        let error = anyhow!("{}: the run failed, and kept no trace", path.display());
+                        return Err(Failure::input(error, "run it again with --check --trace"));
+                    }
                     Ok(_) => return Err(failure),
                 },
             },
         };
         let scenario = Scenario::from_toml(&text, &path.join("scenario.toml").display().to_string())
             .map_err(|error| Failure::told(&error))?;
-        let backend = if backend == Backend::Turmoil.name() { Backend::Turmoil } else { Backend::Des };
+        let backend = match backend.as_str() {
+            "turmoil" => Backend::Turmoil,
+            // Models of contacts are carried by nothing else.
+            "des" | "slotted contacts" | "random contacts" => Backend::Des,
+            other => {
+                let error = anyhow!("{}: there is no backend `{other}`", path.display());
+                return Err(Failure::input(error, "it is des or turmoil: run it again"));
+            }
+        };
         Ok(Self { path: path.to_owned(), scenario, seed, backend, version, hash, failed })
     }
 
@@ -122,7 +134,7 @@ impl KeptRun {
 
     /// Runs it again, with `watch`, and makes sure that it is the same run.
     pub fn repeat(&self, registry: &Registry, watch: Watching<'_>, quiet: bool) -> Result<Exit, Failure> {
-        self.same(self.run_again(registry, watch, None, quiet)?)
+        self.run_alike(registry, watch, None, quiet)
     }
 
     /// The same, and looks at the moment `at`.
@@ -134,17 +146,33 @@ impl KeptRun {
         explain: &Explain,
         quiet: bool,
     ) -> Result<Exit, Failure> {
-        self.same(self.run_again(registry, watch, Some((at, explain)), quiet)?)
+        self.run_alike(registry, watch, Some((at, explain)), quiet)
     }
 
-    /// Whether what was run again, with this hash unless it failed, is this run.
-    fn same(&self, hash: Option<Option<String>>) -> Result<Exit, Failure> {
-        self.tell_version();
-        match hash {
-            None => Ok(Exit::Interrupted),
-            Some(hash) if self.hash.is_none() || hash == self.hash => Ok(Exit::Done),
-            Some(_) => Err(self.differs()),
+    /// Runs it again and makes sure that it is the same: by its hash or, where it has none, by its trace.
+    fn run_alike(
+        &self,
+        registry: &Registry,
+        Watching(others): Watching<'_>,
+        look: Option<(Instant, &Explain)>,
+        quiet: bool,
+    ) -> Result<Exit, Failure> {
+        if !quiet {
+            self.tell_version();
         }
+        let trace = std::sync::Mutex::new(if self.hash.is_none() { self.trace()? } else { None });
+        let comparison = Comparison::default();
+        let watch = |scene: &Scene| {
+            let trace = trace.lock().ok().and_then(|mut trace| trace.take());
+            let comparing = trace.map(|trace| comparing(scene, trace, &comparison));
+            others(scene).into_iter().chain(comparing).collect()
+        };
+        let Some(hash) = self.run_again(registry, Watching(&watch), look, quiet)? else {
+            return Ok(Exit::Interrupted);
+        };
+        let (_, parting) = comparison.result().map_err(|error| Failure::told(&error))?;
+        let same = parting.is_none() && (self.hash.is_none() || hash == self.hash);
+        if same { Ok(Exit::Done) } else { Err(self.differs()) }
     }
 
     fn differs(&self) -> Failure {

@@ -63,6 +63,14 @@ impl Results {
     /// Writes what the run with this seed failed of, and how to see it again.
     pub fn keep_failure(&self, seed: u64, text: &str) -> Result<(), Failure> {
         let dir = self.of_seed(seed);
+        // An earlier run's would pass for this one's.
+        for name in ["run.json", "summary.json", "report.html"] {
+            let path = dir.join(name);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(unwritable(&path, error)),
+                _ => {}
+            }
+        }
         let path = dir.join(FAILURE);
         let written = fs::create_dir_all(&dir).and_then(|()| fs::write(&path, text));
         written.map_err(|error| unwritable(&path, error))

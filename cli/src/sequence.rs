@@ -40,7 +40,10 @@ pub(crate) struct Args {
 pub(crate) fn run(registry: &Registry, args: &Args) -> Result<Exit, Failure> {
     let kept = KeptRun::read(&args.run)?;
     let names = Names::of(&kept.scenario);
-    let hosts = crate::inspect::ends(&names, &args.hosts)?;
+    let hosts = crate::inspect::ends(&names, "--hosts", &args.hosts)?;
+    if args.from >= args.to {
+        return Err(Failure::input(anyhow!("--from is not before --to"), "give a time that has some length"));
+    }
     let at = |time: Duration| Instant::from_nanos(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     let listening = Listening::new(hosts, (at(args.from), at(args.to)));
     let watch = |scene: &Scene| -> Vec<Box<dyn Watch>> { vec![listening.watch(scene)] };

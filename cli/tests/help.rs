@@ -13,8 +13,26 @@ fn help(command: &str) -> String {
 
 #[test]
 fn every_help() {
-    let commands =
-        ["", "run", "compare", "validate", "scenarios", "report", "create", "show", "track", "seed", "get"];
+    let commands = [
+        "",
+        "run",
+        "compare",
+        "validate",
+        "fuzz",
+        "shrink",
+        "replay",
+        "inspect",
+        "pcap",
+        "sequence",
+        "trace",
+        "scenarios",
+        "report",
+        "create",
+        "show",
+        "track",
+        "seed",
+        "get",
+    ];
     for command in commands {
         let name = if command.is_empty() { "torrentlab" } else { command };
         insta::assert_snapshot!(name, help(command));

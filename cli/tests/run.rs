@@ -470,3 +470,17 @@ fn a_claim_about_what_is_not_there_is_refused() {
     let told_fit = told("[fit.x]\ncolumn = \"speed\"\n");
     assert!(told_fit.contains("there is no column `speed`") && told_fit.contains("leechers"), "{told_fit}");
 }
+
+#[test]
+fn every_scenario_of_the_catalogue_begins() {
+    for entry in torrentlab_scenarios::catalogue() {
+        let dir = tempfile::tempdir().unwrap();
+        let output = torrentlab()
+            .args(["run", entry.name, "--quiet", "--set", "time_cap=1 ms", "--out"])
+            .arg(dir.path())
+            .output()
+            .unwrap();
+        // The claims of a run that is cut short are refuted or open; that there is no such figure is another matter.
+        assert_ne!(output.status.code(), Some(2), "{}: {}", entry.name, stderr(&output));
+    }
+}

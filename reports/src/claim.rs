@@ -11,7 +11,9 @@ use crate::words;
 /// The names of the figures that a claim may be about, as they stand in `summary.json`; there are more for each class,
 /// such as `class_p50_s.leecher`, and for each line, such as `fit.flood.r2`.
 pub fn figure_names() -> impl Iterator<Item = &'static str> {
-    common_figures(&Summary::default()).into_iter().map(|(name, _)| name)
+    // Some figures stand there only where they mean something.
+    let all = Summary { cross_region_share: Some(0.0), ..Summary::default() };
+    common_figures(&all).into_iter().map(|(name, _)| name)
 }
 
 /// The runs of a cell, by its settings; seed by seed the same in each. `None` where the cell was not run.

@@ -164,10 +164,13 @@ impl Tiny {
                     return self.close(conn, Disconnect::Misbehaved("a bitfield of the wrong length"), out);
                 }
             },
-            Message::Request(block) if self.geometry.holds(block) => {
-                if !peer.am_choking && self.have.has(block.piece) && peer.wants.len() < 250 {
-                    peer.wants.push_back(block);
-                }
+            Message::Request(block) if !self.geometry.holds(block) => {
+                return self.close(conn, Disconnect::Misbehaved("a request outside the torrent"), out);
+            }
+            Message::Request(block)
+                if !peer.am_choking && self.have.has(block.piece) && peer.wants.len() < 250 =>
+            {
+                peer.wants.push_back(block);
             }
             Message::Cancel(block) => peer.wants.retain(|wanted| *wanted != block),
             Message::Piece { block, payload } if self.geometry.holds(block) => {
@@ -181,7 +184,7 @@ impl Tiny {
                     }
                 }
             }
-            Message::Have(_) | Message::Request(_) | Message::Piece { .. } | Message::Unknown(_) => {
+            Message::Have(_) | Message::Piece { .. } | Message::Unknown(_) => {
                 return self.close(conn, Disconnect::Misbehaved("nonsense"), out);
             }
             _ => {}

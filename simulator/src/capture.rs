@@ -6,6 +6,8 @@
 //! sizes of segments (1,448 bytes at most), initial sequence numbers of 0. Blocks of simulated content are filled with the
 //! tag that stands for them.
 
+#![expect(clippy::disallowed_types, reason = "packets are written as they come")]
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
@@ -212,7 +214,7 @@ impl Tap {
         let addrs = [SocketAddr::new(addr(from).ip(), port), SocketAddr::new(addr(to).ip(), PORT)];
         self.talks.push(Talk { addrs, sent: [0; 2], open: false, closed: [false; 2], over: false });
         self.halves.entry((from, to, 1 - end)).or_default().push_back(talk);
-        self.captured.connections += 1;
+        self.captured.connections += u64::from(now <= self.until);
         self.write(now, talk, Segment { from: 0, flags: Flags::Syn, payload: &[] });
         self.write(now, talk, Segment { from: 1, flags: Flags::SynAck, payload: &[] });
         talk
@@ -232,7 +234,7 @@ impl Tap {
         if encode(&with_bytes(message), &mut bytes).is_err() {
             return;
         }
-        self.captured.messages += 1;
+        self.captured.messages += u64::from(now <= self.until);
         for payload in bytes.chunks(MSS) {
             self.write(now, talk, Segment { from: 1 - end, flags: Flags::Push, payload });
         }

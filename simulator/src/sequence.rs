@@ -48,7 +48,12 @@ impl Listening {
 
     /// The watch that listens.
     pub fn watch(&self, scene: &Scene) -> Box<dyn Watch> {
-        Box::new(Listener { listening: self.clone(), scene: scene.clone(), conns: [Vec::new(), Vec::new()] })
+        Box::new(Listener {
+            listening: self.clone(),
+            scene: scene.clone(),
+            conns: Default::default(),
+            on_way: Default::default(),
+        })
     }
 
     /// What they said, in order; what follows upon each other is put together.
@@ -63,6 +68,8 @@ struct Listener {
     scene: Scene,
     /// By end: its connections to the other one.
     conns: [Vec<ConnId>; 2],
+    /// By end: what it said that has not come, in order.
+    on_way: [VecDeque<usize>; 2],
 }
 
 impl Listener {
@@ -76,15 +83,18 @@ impl Listener {
             return;
         }
         let said = Said { from: end, said_at: now, heard_at: None, what };
-        self.listening.said.lock().unwrap_or_else(PoisonError::into_inner).push(said);
+        let mut all = self.listening.said.lock().unwrap_or_else(PoisonError::into_inner);
+        self.on_way[end].push_back(all.len());
+        all.push(said);
     }
 
     /// The earliest such message that has not come is this one.
     fn hears(&mut self, now: Instant, end: usize, what: &What) {
         let mut all = self.listening.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |said: &&mut Said| said.from != end && said.heard_at.is_none() && said.what == *what;
-        if let Some(said) = all.iter_mut().find(is_it) {
-            said.heard_at = Some(now);
+        let on_way = &mut self.on_way[1 - end];
+        let first = on_way.iter().position(|&nth| all[nth].what == *what);
+        if let Some(nth) = first.and_then(|at| on_way.remove(at)) {
+            all[nth].heard_at = Some(now);
         }
     }
 }

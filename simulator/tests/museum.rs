@@ -6,11 +6,11 @@ use torrentlab_simulator::failure::Failure;
 use torrentlab_simulator::registry::Registry;
 use torrentlab_simulator::run::{Outcome, RunError, RunOptions, run};
 
-fn checked(scenario: &Scenario, seed: u32) -> Result<Outcome, Failure> {
+fn checked(scenario: &Scenario, seed: u32) -> Result<Outcome, Box<Failure>> {
     let options = RunOptions { check: true, ..RunOptions::default() };
     match run(scenario, u64::from(seed), &Registry::default(), &options, &mut |_| ()) {
         Ok(outcome) => Ok(outcome),
-        Err(RunError::Failed { failure, .. }) => Err(*failure),
+        Err(RunError::Failed { failure, .. }) => Err(failure),
         Err(error) => panic!("{}: {error}", scenario.name),
     }
 }
@@ -140,25 +140,25 @@ fn page() -> String {
                 let replay = format!("torrentlab run {name} --check --seed {}", scenario.seed);
                 let sets: String = bug.healthy.iter().map(|set| format!(" --set {set}")).collect();
                 let _ = write!(page, "*How it is found.*\n\n```text\n{}\n```\n\n", first.join("\n"));
-                let _ = write!(
+                let _ = writeln!(
                     page,
-                    "Replay it: `{replay}`. The healthy twin: `torrentlab run {name} --check{sets}`.\n"
+                    "Replay it: `{replay}`. The healthy twin: `torrentlab run {name} --check{sets}`."
                 );
             }
             Ok(outcome) => {
                 let done = outcome.record.summary.completed;
-                let _ = write!(
+                let _ = writeln!(
                     page,
                     "*What the checkers say.* Nothing: each client keeps every rule. After {:.0} s {done} peers have finished, and those who \
                      wait lack one piece. To see: `torrentlab run {name} --check`; that it goes away when peers stay: `--set \
-                     hosts.club.stay=forever --set hosts.newcomer.stay=forever`.\n",
+                     hosts.club.stay=forever --set hosts.newcomer.stay=forever`.",
                     outcome.record.info.simulated_s
                 );
             }
         }
         if !bug.threads.is_empty() {
             let links: Vec<String> = bug.threads.iter().map(|thread| link(thread)).collect();
-            let _ = write!(page, "\n*Where people met it, or its like.* {}.\n", links.join(", "));
+            let _ = writeln!(page, "\n*Where people met it, or its like.* {}.", links.join(", "));
         }
     }
     page

@@ -1,5 +1,7 @@
 //! From a file to events, whatever is in it.
 
+#![expect(clippy::disallowed_types, reason = "a trace is read from its file")]
+
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;

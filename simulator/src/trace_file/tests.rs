@@ -59,7 +59,7 @@ fn what_is_written_is_read() {
 fn a_trace_that_breaks_off_says_after_how_many_events_negative() {
     let bytes = written(&head(), &entries(50_000));
     for part in [bytes.len() / 2, bytes.len() - 1] {
-        let error = read(&bytes[..part]).err().expect("it breaks off");
+        let error = read(&bytes[..part]).expect_err("it breaks off");
         assert!(matches!(error, TraceError::Truncated(_) | TraceError::Damaged { .. }), "{error}");
     }
 }

@@ -1,5 +1,7 @@
 //! From a run to a file.
 
+#![expect(clippy::disallowed_types, reason = "a trace is written as it comes")]
+
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
