@@ -406,7 +406,8 @@ fn a_damaged_folder_is_told_where_it_is_damaged() {
 fn the_catalogue_can_be_listed_printed_and_run_from_a_copy() {
     let dir = tempfile::tempdir().unwrap();
     let list = stdout(&run(torrentlab().arg("scenarios"), 0));
-    assert!(list.lines().skip(1).all(|line| line.ends_with('?')), "{list}");
+    let rows = || list.lines().filter(|line| !line.is_empty() && !line.trim_end().ends_with("its question"));
+    assert!(rows().count() > 50 && rows().all(|line| line.ends_with('?')), "{list}");
     let text = stdout(&run(torrentlab().args(["scenarios", "first-swarm"]), 0));
     let copy = dir.path().join("copy.toml");
     fs::write(&copy, text).unwrap();
@@ -472,7 +473,7 @@ fn a_claim_about_what_is_not_there_is_refused() {
 }
 
 #[test]
-fn every_scenario_of_the_catalogue_begins() {
+fn every_figure_that_the_catalogue_claims_is_there() {
     for entry in torrentlab_scenarios::catalogue() {
         let dir = tempfile::tempdir().unwrap();
         let output = torrentlab()
@@ -480,7 +481,8 @@ fn every_scenario_of_the_catalogue_begins() {
             .arg(dir.path())
             .output()
             .unwrap();
-        // The claims of a run that is cut short are refuted or open; that there is no such figure is another matter.
-        assert_ne!(output.status.code(), Some(2), "{}: {}", entry.name, stderr(&output));
+        // Some refuse to be cut short; that there is no such figure is told before.
+        let errors = stderr(&output);
+        assert!(!errors.contains("there is no"), "{}: {errors}", entry.name);
     }
 }
