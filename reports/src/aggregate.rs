@@ -155,7 +155,7 @@ fn fit_figures(fits: &BTreeMap<String, FittedLine>) -> impl Iterator<Item = (Str
 pub(crate) fn common_figures(summary: &Summary) -> Vec<(&'static str, Option<f64>)> {
     let completion = &summary.completion_s;
     let whole = |value: u64| Some(value as f64);
-    vec![
+    let mut all = vec![
         ("completed", whole(summary.completed)),
         ("completed_share", completed_share(summary)),
         ("unfinished", whole(summary.unfinished)),
@@ -200,7 +200,12 @@ pub(crate) fn common_figures(summary: &Summary) -> Vec<(&'static str, Option<f64
         ("download_by_little_s", summary.download_by_little_s),
         ("simulated_s", Some(summary.simulated_s)),
         ("events", whole(summary.events)),
-    ]
+    ];
+    // It stands there only where there is more than one region.
+    if let Some(share) = summary.cross_region_share {
+        all.push(("cross_region_share", Some(share)));
+    }
+    all
 }
 
 /// Of those that came for the content, the share that got it.

@@ -14,7 +14,7 @@ pub(crate) fn in_words(figure: &str) -> String {
     common.or_else(others).unwrap_or_else(|| figure.to_owned())
 }
 
-const FIGURES: [(&str, &str); 44] = [
+const FIGURES: [(&str, &str); 45] = [
     ("completed", "hosts that finished"),
     ("completed_share", "share that finished"),
     ("unfinished", "hosts that did not finish"),
@@ -35,6 +35,7 @@ const FIGURES: [(&str, &str); 44] = [
     ("max_upload_copies", "most sent by one host (copies)"),
     ("max_leecher_upload_copies", "most sent by one leecher (copies)"),
     ("leecher_upload_share", "sent by leechers (share)"),
+    ("cross_region_share", "sent to another region (share)"),
     ("jain_upload", "fairness of upload"),
     ("blocks", "blocks received"),
     ("duplicate_blocks", "blocks received twice"),
