@@ -1,7 +1,7 @@
 //! Checkers: what must hold in every swarm, judged from outside.
 //!
-//! A checker hears what hosts are told and what they do ([`Watch`](crate::watch::Watch)) and nothing of what an engine
-//! believes. All of them share one [`model`] of the swarm, which is rebuilt from the same. Hosts that are there to break
+//! A checker hears what hosts are told and what they do ([`Watch`]) and nothing of what an engine
+//! believes. All of them share one `model` of the swarm, which is rebuilt from the same. Hosts that are there to break
 //! rules ([`Scene::exempt`]) are held to nothing, and those who meet them are. [`CHECKERS`] has all of them by name.
 //!
 //! A host is judged by what it had been told by then: what is still on its way does not count.

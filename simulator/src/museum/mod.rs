@@ -6,7 +6,7 @@
 //! | `strategies` | a picker and chokers that are wrong |
 //! | `visitors` | peers that bring some of the bugs to light |
 //!
-//! Nothing here is a switch in the engine: each is a [`Mutant`](crate::mutant::Mutant), a strategy, or a setting that no
+//! Nothing here is a switch in the engine: each is a [`Mutant`], a strategy, or a setting that no
 //! scenario can make. Scenarios in `scenarios/bugs/` name them as `hosts.<class>.node`, and docs/reference/museum.md tells
 //! their stories.
 
