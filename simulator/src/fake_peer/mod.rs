@@ -8,7 +8,7 @@
 //! # let content = Content::Synthetic(geometry);
 //! let play = Play::parse(
 //!     "
-//!     # A seed, before it knows whether anybody is interested.
+//!     ## A seed, before it knows whether anybody is interested.
 //!     joins
 //!     < have-all, unchoke
 //!     > interested, request
